@@ -1,0 +1,67 @@
+# Recipes for everyday work. `just --list` shows them; `./setup.sh` installs what they need.
+# Everything is built with one profile, `--release`: a second one would build wasmtime twice.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+[private]
+default:
+    @just --list --unsorted
+
+# Install what is missing on this machine (idempotent)
+setup:
+    ./setup.sh
+
+# Build everything and serve the example plugins on 127.0.0.1:9099
+run: guests
+    cargo run --release --package weir -- serve --listen 127.0.0.1:9099 --plugins guest-examples/dist/examples
+
+# Build the host
+build:
+    cargo build --release --workspace
+
+# Build the guests written in Rust and WAT into guest-examples/dist/{examples,corpus,hostile}
+guests:
+    scripts/build-guests.sh
+
+# Build the guests written in Python and JavaScript into guest-examples/dist/examples
+guests-other:
+    scripts/build-guests-other.sh
+
+# All tests: format, lints, unit, conformance, end-to-end
+test: fmt-check guests guests-other lint
+    cargo nextest run --release --workspace
+    cargo test --release --doc --package weir-sdk
+
+# Real clients (the openai SDK, Open WebUI's own functions) against a release build
+test-clients: guests build
+    tests/clients/run.sh
+
+# Warnings are errors
+lint:
+    cargo clippy --release --workspace --all-targets -- -D warnings
+    cd guest-examples && cargo clippy --release --workspace --target wasm32-wasip2 -- -D warnings
+
+# Format all Rust code
+fmt:
+    cargo fmt --all
+    cd guest-examples && cargo fmt --all
+
+[private]
+fmt-check:
+    cargo fmt --all --check
+    cd guest-examples && cargo fmt --all --check
+
+# Build the documentation of all crates
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+
+# Measure, and write target/bench.json
+bench: guests build
+    tests/bench/run.sh
+
+# Accept the snapshots that the tests give now; look at the diff before committing it
+bless: guests guests-other
+    INSTA_UPDATE=always cargo nextest run --release --workspace
+
+# What a release has to pass
+ci: test test-clients bench
