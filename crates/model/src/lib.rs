@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod plugin;
 pub mod ports;
 pub mod settings;
+pub mod valves;
 
 /// A boxed future that may be sent to another thread: what the ports return, so that they stay object-safe.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

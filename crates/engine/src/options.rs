@@ -1,0 +1,83 @@
+//! What an engine is built with: the ports to the outside world, and its options. Reading them from files is the binary's business.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::limits::Limits;
+use model::plugin::Loader;
+use model::ports::{Clock, ComponentStore, HttpClient, ValveStore};
+use model::settings::WrittenSettings;
+
+/// The outside world, as the engine uses it.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// Makes plugins out of components.
+    pub loader: Arc<dyn Loader>,
+    /// The folder of component files.
+    pub components: Arc<dyn ComponentStore>,
+    /// Values of valves that people have set.
+    pub valves: Arc<dyn ValveStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Fetches components that are added by URL, within the host's own policy.
+    pub fetch: Arc<dyn HttpClient>,
+}
+
+/// How an engine behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Limits of plugins whose settings say nothing.
+    pub defaults: Limits,
+    /// The highest limits settings may ask for.
+    pub ceilings: Limits,
+    /// `[plugins.<id>]` of the host configuration. A settings file beside the component takes the place of its entry as a whole.
+    pub plugins: BTreeMap<String, WrittenSettings>,
+    /// Is a plugin told at load which valves people have set (`valves.updated`)?
+    pub announce_valves: bool,
+    /// When a plugin that keeps failing is left alone for a while.
+    pub quarantine: Quarantine,
+    /// How many components are loaded at once, at least 1.
+    pub load_parallel: usize,
+    /// How long a version that is replaced or stopped may take to finish its calls. `None`: as long as its own deadlines allow
+    /// (`deadline_ms` plus `start_deadline_ms`).
+    pub drain: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            defaults: Limits::defaults(),
+            ceilings: Limits::ceilings(),
+            plugins: BTreeMap::new(),
+            announce_valves: true,
+            quarantine: Quarantine::default(),
+            load_parallel: 2,
+            drain: None,
+        }
+    }
+}
+
+/// A plugin with `faults` faults within `within` is not called for `first`; the time doubles with each relapse, up to `longest`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Faults that are too many; 0 switches quarantine off.
+    pub faults: u32,
+    /// The time they are counted in.
+    pub within: Duration,
+    /// The first time out.
+    pub first: Duration,
+    /// The longest time out. A plugin that did well for this long after a quarantine starts again at `first`.
+    pub longest: Duration,
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self {
+            faults: 5,
+            within: Duration::from_secs(60),
+            first: Duration::from_secs(5),
+            longest: Duration::from_secs(600),
+        }
+    }
+}

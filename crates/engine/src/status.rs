@@ -1,0 +1,194 @@
+//! How plugins and models look from outside: plain values for an API to show. How they are written is the server's business.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use model::component::{FileName, Origin};
+use model::error::LoadError;
+use model::id::PluginId;
+use model::plugin::{About, Role, Usage};
+use model::settings::PluginSettings;
+
+/// Everything known of one component file and its plugin.
+#[derive(Debug, Clone)]
+pub struct PluginStatus {
+    /// The plugin's id; none if the file failed before it said who it is.
+    pub id: Option<PluginId>,
+    /// The component file.
+    pub file: FileName,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What it is doing.
+    pub state: PluginState,
+    /// Why it is in this state, where that needs a reason.
+    pub reason: Option<Reason>,
+    /// What it says it is; none if it never loaded.
+    pub about: Option<Arc<About>>,
+    /// What it is to Open WebUI.
+    pub kind: Kind,
+    /// Limits, grants and reuse in force; none if it never loaded.
+    pub settings: Option<Arc<PluginSettings>>,
+    /// Grows by one with each version of the plugin that was put to work; 0 if none was.
+    pub generation: u64,
+    /// When the version at work was loaded.
+    pub loaded_at: Option<SystemTime>,
+    /// What it used, all versions since the host started together.
+    pub usage: Usage,
+    /// Its last faults, the newest first, at most 10.
+    pub faults: Vec<FaultRecord>,
+    /// Its calls since the host started.
+    pub calls: CallCounts,
+    /// Until when it is not called.
+    pub quarantined_until: Option<SystemTime>,
+    /// Has it valves?
+    pub valves: bool,
+    /// Why a newer version of the file is not at work, while this one still is.
+    pub last_load_error: Option<Reason>,
+    /// Why a manifold's last list of models failed; the one before it stands.
+    pub models_error: Option<Reason>,
+}
+
+/// What a plugin is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginState {
+    /// It takes calls.
+    Running,
+    /// It did not load.
+    Failed,
+    /// An operator stopped it.
+    Stopped,
+    /// It failed too often and is left alone for a while.
+    Quarantined,
+    /// It is being loaded for the first time.
+    Loading,
+}
+
+impl PluginState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Running,
+        Self::Failed,
+        Self::Stopped,
+        Self::Quarantined,
+        Self::Loading,
+    ];
+
+    /// Its name in metrics and API answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Quarantined => "quarantined",
+            Self::Loading => "loading",
+        }
+    }
+}
+
+/// Why something is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// A stable word.
+    pub code: &'static str,
+    /// For the operator.
+    pub message: String,
+    /// When it happened.
+    pub at: SystemTime,
+}
+
+impl Reason {
+    pub(crate) fn of_load(error: &LoadError, at: SystemTime) -> Self {
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+            at,
+        }
+    }
+}
+
+/// One fault of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultRecord {
+    /// When it happened.
+    pub at: SystemTime,
+    /// In which call: `chat`, `inlet`, ..
+    pub call: &'static str,
+    /// The fault's stable word.
+    pub code: &'static str,
+    /// For the operator, cut after 2,000 characters.
+    pub message: String,
+}
+
+/// Calls of a plugin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallCounts {
+    /// Calls that began, those under way included.
+    pub total: u64,
+    /// Calls that ended in a failure or a fault.
+    pub failed: u64,
+    /// Calls under way.
+    pub in_flight: u64,
+}
+
+/// What a plugin is to Open WebUI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It answers chats.
+    Pipe,
+    /// It changes requests and answers.
+    Filter,
+    /// It offers several models.
+    Manifold,
+    /// It does something else.
+    Other,
+}
+
+impl Kind {
+    /// The kind that follows from the roles: `manifold` first, then `pipe`, then `filter`.
+    #[must_use]
+    pub fn of(about: &About) -> Self {
+        let has = |role| about.roles.contains(&role);
+        if has(Role::Manifold) && has(Role::Pipe) {
+            Self::Manifold
+        } else if has(Role::Pipe) {
+            Self::Pipe
+        } else if has(Role::Filter) {
+            Self::Filter
+        } else {
+            Self::Other
+        }
+    }
+
+    /// Its name in API answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pipe => "pipe",
+            Self::Filter => "filter",
+            Self::Manifold => "manifold",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// One model on offer, or a filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedModel {
+    /// What a chat names: the plugin's id, or `<plugin id>.<model id>` of a manifold.
+    pub id: String,
+    /// What people read. Of a manifold: the plugin's name and the model's, with nothing between them.
+    pub name: String,
+    /// What the plugin is.
+    pub kind: Kind,
+    /// Has the plugin valves?
+    pub valves: bool,
+    /// A filter's `pipelines` valve, where it has one that is a list of texts.
+    pub pipelines: Option<Vec<String>>,
+    /// A filter's `priority` valve, where it has one that is an integer.
+    pub priority: Option<i64>,
+    /// The plugin behind it.
+    pub plugin_id: PluginId,
+}
