@@ -29,8 +29,8 @@ guests-other:
 
 # All tests: format, lints, unit, conformance, end-to-end
 test: fmt-check guests guests-other lint
-    cargo nextest run --release --workspace
-    cargo test --release --doc --package weir-sdk
+    cargo nextest run --release --workspace --all-features
+    cargo test --release --doc --package weir-sdk --all-features
 
 # Real clients (the openai SDK, Open WebUI's own functions) against a release build
 test-clients: guests build
@@ -38,7 +38,7 @@ test-clients: guests build
 
 # Warnings are errors
 lint:
-    cargo clippy --release --workspace --all-targets -- -D warnings
+    cargo clippy --release --workspace --all-targets --all-features -- -D warnings
     cd guest-examples && cargo clippy --release --workspace --target wasm32-wasip2 -- -D warnings
 
 # Format all Rust code
@@ -53,7 +53,7 @@ fmt-check:
 
 # Build the documentation of all crates
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --all-features --no-deps
 
 # Measure, and write target/bench.json
 bench: guests build
@@ -61,7 +61,7 @@ bench: guests build
 
 # Accept the snapshots that the tests give now; look at the diff before committing it
 bless: guests guests-other
-    INSTA_UPDATE=always cargo nextest run --release --workspace
+    INSTA_UPDATE=always cargo nextest run --release --workspace --all-features
 
 # What a release has to pass
 ci: test test-clients bench

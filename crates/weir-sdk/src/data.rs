@@ -1,0 +1,18 @@
+//! The roles of data pipelines: `source`, `transform` and `sink`. One reader, transformer or writer lives for one run.
+
+mod batch;
+mod sink;
+mod source;
+mod transform;
+
+pub use self::{
+    batch::{Batch, Encoding, Reject, Window},
+    sink::{Sink, Writer},
+    source::{Pulled, Reader, Source},
+    transform::{Transform, Transformed, Transformer},
+};
+use crate::Failure;
+
+fn parse(name: &str, text: &str) -> Result<serde_json::Value, Failure> {
+    serde_json::from_str(text).map_err(|error| Failure::invalid(format!("{name}: {error}")))
+}

@@ -1,0 +1,152 @@
+//! Records in transit: bytes with a count. The host counts again.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Failure;
+
+/// How the bytes of a batch are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// One JSON document a line, `\n` after each, UTF-8.
+    Ndjson,
+    /// One Arrow IPC stream (schema, then record batches), uncompressed.
+    ArrowIpc,
+}
+
+/// Some records as bytes: one copy across the sandbox however many there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// How to read `data`.
+    pub encoding: Encoding,
+    /// Number of records in `data`.
+    pub count: u32,
+    /// The records.
+    pub data: Vec<u8>,
+}
+
+/// A record that a stage gives up on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Its place in the batch the stage was given, from 0.
+    pub index: u32,
+    /// For people: why. At most 1 KiB is kept.
+    pub reason: String,
+}
+
+/// The half-open span of time from `start` to before `end` that a run covers, RFC 3339 with offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first moment.
+    pub start: String,
+    /// The first moment after it.
+    pub end: String,
+}
+
+impl Batch {
+    /// A batch of JSON lines. Fails with [`Failure::Internal`] if a record cannot be written as JSON, or there are over 2^32 of them.
+    ///
+    /// ```
+    /// # use weir_sdk::{Batch, Failure, serde_json::{Value, json}};
+    /// let batch = Batch::ndjson(&[json!({"a": 1}), json!({"a": 2})])?;
+    /// assert_eq!(batch.data, b"{\"a\":1}\n{\"a\":2}\n");
+    /// assert_eq!(batch.records::<Value>()?.len(), 2);
+    /// # Ok::<(), Failure>(())
+    /// ```
+    pub fn ndjson<T: Serialize>(records: &[T]) -> Result<Self, Failure> {
+        let mut data = Vec::new();
+        for record in records {
+            serde_json::to_writer(&mut data, record)?;
+            data.push(b'\n');
+        }
+        Ok(Self {
+            encoding: Encoding::Ndjson,
+            count: u32::try_from(records.len())?,
+            data,
+        })
+    }
+
+    /// The records of a batch of JSON lines. A line that does not fit is [`Failure::Invalid`] and named by its number, from 1; so is
+    /// another encoding.
+    pub fn records<T: DeserializeOwned>(&self) -> Result<Vec<T>, Failure> {
+        if self.encoding != Encoding::Ndjson {
+            return Err(Failure::invalid("the batch is Arrow IPC, not JSON lines"));
+        }
+        let lines = self
+            .data
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
+        let parse = |(index, line)| {
+            serde_json::from_slice(line)
+                .map_err(|error| Failure::invalid(format!("record {}: {error}", index + 1)))
+        };
+        lines.enumerate().map(parse).collect()
+    }
+}
+
+/// Translates between this module's types and the copies that each role's bindings have.
+macro_rules! translate {
+    ($batches:path) => {
+        use $batches as batches;
+
+        use crate::data::{Batch, Encoding};
+
+        pub(super) fn lift(batch: batches::Batch) -> Batch {
+            let encoding = match batch.encoding {
+                batches::Encoding::Ndjson => Encoding::Ndjson,
+                batches::Encoding::ArrowIpc => Encoding::ArrowIpc,
+            };
+            Batch {
+                encoding,
+                count: batch.count,
+                data: batch.data,
+            }
+        }
+
+        #[allow(dead_code, reason = "a sink only gets batches")]
+        pub(super) fn lower(batch: Batch) -> batches::Batch {
+            let encoding = match batch.encoding {
+                Encoding::Ndjson => batches::Encoding::Ndjson,
+                Encoding::ArrowIpc => batches::Encoding::ArrowIpc,
+            };
+            batches::Batch {
+                encoding,
+                count: batch.count,
+                data: batch.data,
+            }
+        }
+    };
+}
+pub(super) use translate;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_line_is_named() {
+        let batch = Batch {
+            encoding: Encoding::Ndjson,
+            count: 2,
+            data: b"1\nx\n".to_vec(),
+        };
+        assert_eq!(
+            batch.records::<u8>(),
+            Err(Failure::invalid(
+                "record 2: expected value at line 1 column 1"
+            ))
+        );
+    }
+
+    #[test]
+    fn arrow_is_not_json() {
+        let batch = Batch {
+            encoding: Encoding::ArrowIpc,
+            count: 0,
+            data: Vec::new(),
+        };
+        assert_eq!(
+            batch.records::<u8>(),
+            Err(Failure::invalid("the batch is Arrow IPC, not JSON lines"))
+        );
+    }
+}

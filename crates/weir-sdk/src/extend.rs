@@ -1,0 +1,179 @@
+//! The roles that extend the host: `hooks`, `subscriber` and `peer`.
+
+use serde_json::Value;
+
+pub use crate::bindings::hooks::weir::host::hooking::Continuation;
+use crate::{
+    Failure, Plugin,
+    bindings::{
+        base::weir::types::values, hooks::exports::weir::plugin::hooks,
+        peer::exports::weir::plugin::peer, subscriber::exports::weir::plugin::subscriber,
+    },
+    failure::{lift, lower},
+    plugin::{Adapter, Instance},
+};
+
+/// Code at the host's hook points; the manifest says which points, modes and priorities. Implement the modes you ask for.
+pub trait Hooks: Plugin {
+    /// Runs before the step: returns the context to go on with, or refuses.
+    fn before(&mut self, point: &str, context: Value) -> Result<Value, Failure> {
+        let _ = point;
+        Ok(context)
+    }
+
+    /// Runs after the step: returns the result to go on with, or refuses.
+    fn after(&mut self, point: &str, context: Value) -> Result<Value, Failure> {
+        let _ = point;
+        Ok(context)
+    }
+
+    /// Runs in place of the step and may let it happen, once, through `next`.
+    fn around(
+        &mut self,
+        point: &str,
+        context: Value,
+        next: &Continuation,
+    ) -> Result<Value, Failure> {
+        let _ = point;
+        next.proceed(&context)
+    }
+
+    /// Takes the place of the step.
+    fn replace(&mut self, point: &str, context: Value) -> Result<Value, Failure> {
+        let _ = context;
+        Err(Failure::internal(format!(
+            "this plugin does not replace '{point}'"
+        )))
+    }
+}
+
+impl Continuation {
+    /// Runs the inner hooks and the step itself with this context, and returns what came of it. A second time answers `internal`.
+    pub fn proceed(&self, context: &Value) -> Result<Value, Failure> {
+        let result = self.run(&context.to_string()).map_err(lift)?;
+        parse("result", &result)
+    }
+}
+
+/// One event from the bus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Grows by one with each event of the host.
+    pub id: u64,
+    /// Its topic.
+    pub topic: String,
+    /// The plugin that emitted it, or `weir`.
+    pub origin: String,
+    /// When it was emitted, in milliseconds since 1970-01-01 UTC.
+    pub time_ms: u64,
+    /// What it says.
+    pub payload: Value,
+}
+
+/// Hears events on the topics its manifest names.
+pub trait Subscriber: Plugin {
+    /// One event. Events of a topic come in the order they were emitted.
+    fn on_event(&mut self, event: Event) -> Result<(), Failure>;
+}
+
+/// A call from another plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerRequest {
+    /// The id of the plugin that calls: act with the caller's rights in mind, not your own.
+    pub caller: String,
+    /// What it wants.
+    pub method: String,
+    /// The arguments.
+    pub payload: Value,
+    /// Nobody waits for the answer.
+    pub cast: bool,
+}
+
+/// Answers other plugins' calls.
+pub trait Peer: Plugin {
+    /// One call.
+    fn handle(&mut self, request: PeerRequest) -> Result<Value, Failure>;
+}
+
+impl<P: Hooks + Instance> hooks::Guest for Adapter<P> {
+    fn before(point: String, context: String) -> Result<String, values::Failure> {
+        answer(
+            parse("context", &context)
+                .and_then(|context| P::with(|plugin| plugin.before(&point, context))),
+        )
+    }
+
+    fn after(point: String, context: String) -> Result<String, values::Failure> {
+        answer(
+            parse("context", &context)
+                .and_then(|context| P::with(|plugin| plugin.after(&point, context))),
+        )
+    }
+
+    fn around(
+        point: String,
+        context: String,
+        next: &Continuation,
+    ) -> Result<String, values::Failure> {
+        answer(
+            parse("context", &context)
+                .and_then(|context| P::with(|plugin| plugin.around(&point, context, next))),
+        )
+    }
+
+    fn replace(point: String, context: String) -> Result<String, values::Failure> {
+        answer(
+            parse("context", &context)
+                .and_then(|context| P::with(|plugin| plugin.replace(&point, context))),
+        )
+    }
+}
+
+impl<P: Subscriber + Instance> subscriber::Guest for Adapter<P> {
+    fn on_event(event: subscriber::Event) -> Result<(), values::Failure> {
+        let subscriber::Event {
+            id,
+            topic,
+            origin,
+            time_ms,
+            payload,
+        } = event;
+        let payload = parse("payload", &payload).map_err(lower)?;
+        P::with(|plugin| {
+            plugin.on_event(Event {
+                id,
+                topic,
+                origin,
+                time_ms,
+                payload,
+            })
+        })
+        .map_err(lower)
+    }
+}
+
+impl<P: Peer + Instance> peer::Guest for Adapter<P> {
+    fn handle(request: peer::Request) -> Result<String, values::Failure> {
+        let peer::Request {
+            caller,
+            method,
+            payload,
+            cast,
+        } = request;
+        let request = parse("payload", &payload).map(|payload| PeerRequest {
+            caller,
+            method,
+            payload,
+            cast,
+        });
+        answer(request.and_then(|request| P::with(|plugin| plugin.handle(request))))
+    }
+}
+
+fn parse(name: &str, text: &str) -> Result<Value, Failure> {
+    serde_json::from_str(text).map_err(|error| Failure::invalid(format!("{name}: {error}")))
+}
+
+fn answer(result: Result<Value, Failure>) -> Result<String, values::Failure> {
+    result.map(|value| value.to_string()).map_err(lower)
+}

@@ -1,0 +1,33 @@
+//! Named secrets. Grant: `secrets`, each by name.
+
+use std::{error::Error, fmt};
+
+use crate::bindings::secrets::weir::host::secrets;
+
+/// Why there is no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretError {
+    /// No grant for this name.
+    Denied,
+    /// Granted, but the operator has not set it.
+    NotFound,
+}
+
+/// The secret's text. Do not log it or send it to people.
+pub fn get(name: &str) -> Result<String, SecretError> {
+    secrets::get(name).map_err(|error| match error {
+        secrets::SecretError::Denied => SecretError::Denied,
+        secrets::SecretError::NotFound => SecretError::NotFound,
+    })
+}
+
+impl fmt::Display for SecretError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Denied => "secrets: the operator's grant does not cover this name",
+            Self::NotFound => "secrets: not set",
+        })
+    }
+}
+
+impl Error for SecretError {}
