@@ -56,6 +56,16 @@ impl Request {
         &self.body
     }
 
+    /// All messages as the JSON text that the host passed.
+    pub fn messages_json(&self) -> &str {
+        &self.messages
+    }
+
+    /// What the user said last as the JSON text that the host passed.
+    pub fn user_message_json(&self) -> &str {
+        &self.user_message
+    }
+
     /// Did the client ask for a stream? A plugin may ignore it.
     pub fn is_stream(&self) -> bool {
         self.body()

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Builds the guests written in Rust and WAT and puts them into guest-examples/dist:
+#   examples/<name>.wasm         with <name>.toml, the operator's settings, where the plugin needs some
+#   corpus/<stem>.wasm           bearing the file stems of the recorded pipelines
+#   corpus/upload/<stem>.wasm    what tests upload or add by URL, so not to be loaded at the start
+#   hostile/<name>.wasm          one attack each; hostile/README.md says what must stop it
+# A file that has not changed is left alone, so that file watchers and caches stay quiet. What is no longer built is removed.
+set -euo pipefail
+cd "$(dirname "$0")/../guest-examples"
+
+TARGET=wasm32-wasip2
+BUILT=target/$TARGET/release
+declare -A KEPT
+
+# put FILE DESTINATION
+put() {
+  KEPT[$2]=1
+  cmp -s "$1" "$2" && return
+  mkdir -p "$(dirname "$2")"
+  # Under another name first: whoever watches the folder never sees half a file.
+  cp "$1" "$2.new"
+  mv "$2.new" "$2"
+  echo "guests: $2"
+}
+
+# crate_folder FOLDER DESTINATION: a crate in each subfolder, its component named after the subfolder
+crate_folder() {
+  local folder name
+  for folder in "$1"/*/; do
+    name=$(basename "$folder")
+    [ -f "$BUILT/${name//-/_}.wasm" ] || continue
+    put "$BUILT/${name//-/_}.wasm" "$2/$name.wasm"
+    if [ -f "$folder/$name.toml" ]; then put "$folder/$name.toml" "$2/$name.toml"; fi
+  done
+}
+
+build() { cargo build --quiet --release --target $TARGET --target-dir target "$@"; }
+build --workspace || {
+  echo "guests: the build failed; if std for $TARGET is missing, run ./setup.sh" >&2
+  exit 1
+}
+build --package corpus --examples
+
+crate_folder examples dist/examples
+for source in corpus/examples/*.rs; do
+  stem=$(basename "$source" .rs)
+  case $stem in
+    added | upped) put "$BUILT/examples/$stem.wasm" "dist/corpus/upload/$stem.wasm" ;;
+    *) put "$BUILT/examples/$stem.wasm" "dist/corpus/$stem.wasm" ;;
+  esac
+done
+
+# Python and JavaScript guests are another script's.
+shopt -s nullglob
+for file in dist/examples/*.{wasm,toml} dist/corpus/*.wasm dist/corpus/upload/*.wasm dist/hostile/*; do
+  case $file in dist/examples/python-* | dist/examples/javascript-*) continue ;; esac
+  if [ -f "$file" ] && [ -z "${KEPT[$file]:-}" ]; then
+    rm "$file"
+    echo "guests: removed $file"
+  fi
+done
