@@ -31,6 +31,7 @@ guests-other:
 test: fmt-check guests guests-other lint
     cargo nextest run --release --workspace --all-features
     cargo test --release --doc --package weir-sdk --all-features
+    cd guest-examples && RUSTC=rustc cargo nextest run --target-dir target/lint --release --workspace --lib --bins
 
 # Real clients (the openai SDK, Open WebUI's own functions) against a release build
 test-clients: guests build
