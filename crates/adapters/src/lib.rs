@@ -1,1 +1,11 @@
-//! placeholder
+//! The outside world behind the ports of `model`: the clock, outgoing HTTP, the plugins folder, valve files, plugins' state.
+//!
+//! Each adapter is given where it works when it is made and keeps nothing global. No WebAssembly and no HTTP server here.
+
+pub mod clock;
+pub mod folder;
+pub mod http;
+pub mod state;
+pub mod valves;
+
+mod files;

@@ -72,14 +72,15 @@ impl FromStr for OriginRule {
             Some(below) => (true, below),
             None => (false, host),
         };
-        let is_v6 = host.parse::<Ipv6Addr>().is_ok();
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
-        if host.is_empty() || !(is_v6 || host.chars().all(plain)) {
-            return Err(wrong());
-        }
+        let host = match host.parse::<Ipv6Addr>() {
+            Ok(v6) => v6.to_string(),
+            Err(_) if !host.is_empty() && host.chars().all(plain) => host.to_ascii_lowercase(),
+            Err(_) => return Err(wrong()),
+        };
         Ok(Self {
             scheme,
-            host: host.to_ascii_lowercase(),
+            host,
             any_below,
             port,
         })
@@ -305,6 +306,7 @@ mod tests {
         assert!(!rule("https://api.example.com").covers("https", "api.example.com", 8443));
         assert!(!rule("https://example.com").covers("https", "api.example.com", 443));
         assert!(rule("http://[::1]:8080").covers("http", "::1", 8080));
+        assert!(rule("http://[0:0::1]").covers("http", "::1", 80));
         let below = rule("https://*.example.com");
         assert!(below.covers("https", "a.b.example.com", 443));
         assert!(!below.covers("https", "example.com", 443));
