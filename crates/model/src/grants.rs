@@ -3,7 +3,7 @@
 use crate::egress::{Network, OriginRule};
 
 /// A host interface that needs a grant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Capability {
     /// `wasi:http/outgoing-handler`.

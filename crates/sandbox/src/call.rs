@@ -1,0 +1,118 @@
+//! One call: wait for a turn, take a warm instance or make one, run it within its deadline on the right lane, and give the
+//! instance back or throw it away.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use model::error::Fault;
+use model::limits::Limit;
+
+use crate::instance::{Instance, Run, Work};
+use crate::plugin::Loaded;
+use crate::state::Shared;
+
+/// Whose limits a call has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A call for a client.
+    Call,
+    /// One of the calls a start, a stop or a change of valves consists of.
+    Start,
+}
+
+impl Kind {
+    fn fuel(self) -> Limit {
+        match self {
+            Self::Call => Limit::Fuel,
+            Self::Start => Limit::StartFuel,
+        }
+    }
+
+    fn deadline(self) -> Limit {
+        match self {
+            Self::Call => Limit::DeadlineMs,
+            Self::Start => Limit::StartDeadlineMs,
+        }
+    }
+
+    /// A call of this kind, with its fuel.
+    pub(crate) fn work<R>(self, shared: &Shared, run: Run<R>) -> Work<R> {
+        Work {
+            fuel: shared.limits.get(self.fuel()),
+            is_start: self == Self::Start,
+            run,
+        }
+    }
+}
+
+/// Calls an export of a plugin, on whichever instance is free.
+pub(crate) async fn call<R: Send + 'static>(
+    plugin: Arc<Loaded>,
+    kind: Kind,
+    run: Run<R>,
+) -> Result<R, Fault> {
+    let shared = Arc::clone(&plugin.shared);
+    within(&shared, kind.deadline(), async {
+        let turn = plugin.pool.turn().await?;
+        let lane = Arc::clone(&shared.host);
+        let work = kind.work(&shared, run);
+        let guarded = async move {
+            // Held until the instance is back, so that there are never more instances in use than turns.
+            let _turn = turn;
+            let mut instance = plugin.ready_instance().await?;
+            let outcome = instance.run(work).await;
+            settle(&plugin, instance, &outcome);
+            outcome
+        };
+        on_lane(&lane, guarded).await
+    })
+    .await
+}
+
+/// Runs on the host's lanes; a panic of a host function ends the call, not the process.
+pub(crate) async fn on_lane<R: Send + 'static>(
+    host: &crate::Host,
+    work: impl Future<Output = Result<R, Fault>> + Send + 'static,
+) -> Result<R, Fault> {
+    let caught = AssertUnwindSafe(work).catch_unwind();
+    let outcome = host.lanes.run(&*host.ports.clock, caught).await;
+    outcome.unwrap_or_else(|panic| {
+        let words = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        tracing::error!(panic = words, "a host function panicked");
+        Err(Fault::Trapped(format!(
+            "the host function it called failed: {words}"
+        )))
+    })
+}
+
+/// Ends what takes longer than a limit. Dropping the future ends the call wherever it stands.
+pub(crate) async fn within<R>(
+    shared: &Shared,
+    limit: Limit,
+    work: impl Future<Output = Result<R, Fault>>,
+) -> Result<R, Fault> {
+    let value = shared.limits.get(limit);
+    tokio::time::timeout(Duration::from_millis(value), work)
+        .await
+        .unwrap_or(Err(Fault::DeadlineExceeded {
+            limit_name: limit,
+            limit: value,
+        }))
+}
+
+/// After a call: an instance whose call ended in anything but an ordinary answer is thrown away.
+fn settle<R>(plugin: &Loaded, instance: Instance, outcome: &Result<R, Fault>) {
+    let ordinary = match outcome {
+        Ok(_) => true,
+        Err(fault) => fault.said().is_some(),
+    };
+    if ordinary {
+        plugin.pool.give_back(instance);
+    }
+}

@@ -1,0 +1,331 @@
+//! From bytes to a plugin: admission, compiled code from the cache or the compiler, `describe`, and then, with the operator's
+//! settings, a first instance.
+
+use std::sync::{Arc, Weak};
+
+use model::BoxFuture;
+use model::component::ComponentFile;
+use model::error::{Fault, LoadError};
+use model::grants::{Capability, Grants};
+use model::limits::{Limit, Limits};
+use model::manifest::Manifest;
+use model::plugin::{About, Admission, Candidate, Plugin, Role, ValveValues};
+use model::ports::EgressPolicy;
+use model::settings::PluginSettings;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use wasmtime::component::Component;
+
+use crate::Host;
+use crate::admission::{self, Interfaces};
+use crate::call::{self, Kind};
+use crate::instance::{Blueprint, Instance, Run};
+use crate::plugin::{Loaded, Valves};
+use crate::pool::Pool;
+use crate::state::Shared;
+
+/// A component that compiled and described itself.
+pub(crate) struct Described {
+    host: Arc<Host>,
+    component: Component,
+    interfaces: Interfaces,
+    about: Arc<About>,
+    settings_file: String,
+}
+
+/// Checks, compiles and describes a component.
+pub(crate) async fn inspect(
+    host: Arc<Host>,
+    file: ComponentFile,
+    admission: Admission,
+) -> Result<Box<dyn Candidate>, LoadError> {
+    admission::check_kind(&file.bytes, &admission.limits)?;
+    let digest: Arc<str> = hex(&Sha256::digest(&file.bytes)).into();
+    let (component, interfaces) = match host.cache.get(&digest) {
+        Some(component) => {
+            let interfaces = interfaces_of(&host, &component);
+            (component, interfaces)
+        }
+        None => compile(&host, &file, &digest, &admission).await?,
+    };
+    let roles = admission::roles(&interfaces.exports)?;
+    let asks = admission::capabilities(&interfaces.imports, &admission)?;
+    let pre = host
+        .linkers
+        .with_denied
+        .instantiate_pre(&component)
+        .map_err(|e| wrong_type(&e))?;
+    let blueprint = Blueprint::new(pre, &roles).map_err(|e| wrong_type(&e))?;
+    let shared = shared(
+        &host,
+        file.name.stem().into(),
+        admission.limits,
+        Grants::default(),
+    );
+    let (manifest, valves_spec) = describe(shared, blueprint).await?;
+    let manifest = Manifest::parse(&manifest).map_err(LoadError::Manifest)?;
+    let notes = roles
+        .iter()
+        .filter(|r| !r.is_implemented())
+        .map(|r| {
+            format!(
+                "its role {} is not called by this version of Weir",
+                r.name()
+            )
+        })
+        .collect();
+    let about = Arc::new(About {
+        manifest,
+        roles,
+        asks,
+        digest,
+        size: file.bytes.len(),
+        valves_spec,
+        notes,
+    });
+    Ok(Box::new(Described {
+        host,
+        component,
+        interfaces,
+        about,
+        settings_file: admission.settings_file,
+    }))
+}
+
+/// Everything that can be refused is refused before the compiler runs.
+async fn compile(
+    host: &Host,
+    file: &ComponentFile,
+    digest: &str,
+    admission: &Admission,
+) -> Result<(Component, Interfaces), LoadError> {
+    let (bytes, limits) = (file.bytes.clone(), admission.limits.clone());
+    let interfaces = tokio::task::spawn_blocking(move || admission::examine(&bytes, &limits))
+        .await
+        .map_err(|e| LoadError::Host(e.to_string()))??;
+    admission::roles(&interfaces.exports)?;
+    admission::capabilities(&interfaces.imports, admission)?;
+    tracing::info!(file = %file.name, bytes = file.bytes.len(), "compiling plugin");
+    let component = host.cache.compile(digest, file.bytes.clone()).await?;
+    Ok((component, interfaces))
+}
+
+fn interfaces_of(host: &Host, component: &Component) -> Interfaces {
+    let ty = component.component_type();
+    Interfaces {
+        imports: ty
+            .imports(&host.engine)
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+        exports: ty
+            .exports(&host.engine)
+            .map(|(name, _)| name.to_owned())
+            .collect(),
+    }
+}
+
+fn wrong_type(error: &wasmtime::Error) -> LoadError {
+    LoadError::UnknownImport {
+        interface: "or exports an interface of another shape".into(),
+        reason: format!("{error:#}"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, b| {
+        let _infallible = write!(text, "{b:02x}");
+        text
+    })
+}
+
+fn shared(host: &Arc<Host>, name: Arc<str>, limits: Limits, grants: Grants) -> Arc<Shared> {
+    Arc::new(Shared {
+        host: Arc::clone(host),
+        name,
+        id: None,
+        http_permits: Arc::new(Semaphore::new(limits.size(Limit::HttpConcurrency))),
+        limits,
+        grants,
+        counters: Arc::default(),
+        http: None,
+    })
+}
+
+/// Calls `describe` and `valves.spec` in a throwaway instance.
+async fn describe(
+    shared: Arc<Shared>,
+    blueprint: Blueprint,
+) -> Result<(String, Option<String>), LoadError> {
+    let host = Arc::clone(&shared.host);
+    let deadline = Arc::clone(&shared);
+    let work = async move {
+        let mut instance = Instance::new(Arc::clone(&shared), &blueprint, "{}".into()).await?;
+        let describe: Run<String> = Box::new(|store, exports| {
+            Box::pin(async move { Ok(Ok(exports.lifecycle.call_describe(store).await?)) })
+        });
+        let manifest = instance.run(Kind::Start.work(&shared, describe)).await?;
+        let spec: Run<Option<String>> = Box::new(|store, exports| {
+            Box::pin(async move {
+                match &exports.valves {
+                    Some(guest) => Ok(Ok(Some(guest.call_spec(store).await?))),
+                    None => Ok(Ok(None)),
+                }
+            })
+        });
+        let spec = instance.run(Kind::Start.work(&shared, spec)).await?;
+        Ok((manifest, spec))
+    };
+    call::within(
+        &deadline,
+        Limit::StartDeadlineMs,
+        call::on_lane(&host, work),
+    )
+    .await
+    .map_err(|fault| start_error("describe", fault))
+}
+
+fn start_error(call: &'static str, fault: Fault) -> LoadError {
+    LoadError::Start { call, fault }
+}
+
+impl std::fmt::Debug for Described {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Described")
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Candidate for Described {
+    fn about(&self) -> &Arc<About> {
+        &self.about
+    }
+
+    fn load(
+        self: Box<Self>,
+        settings: Arc<PluginSettings>,
+        valves: ValveValues,
+    ) -> BoxFuture<'static, Result<Arc<dyn Plugin>, LoadError>> {
+        Box::pin(load(*self, settings, valves))
+    }
+}
+
+async fn load(
+    described: Described,
+    settings: Arc<PluginSettings>,
+    valves: ValveValues,
+) -> Result<Arc<dyn Plugin>, LoadError> {
+    let Described {
+        host,
+        component,
+        interfaces,
+        about,
+        settings_file,
+    } = described;
+    check_grants(&interfaces, &settings.grants, &settings_file)?;
+    // Without an optional capability that does not exist yet, the smaller linker does.
+    let denied = settings.grants.optional.iter().any(|c| !c.is_implemented());
+    let linker = if denied {
+        &host.linkers.with_denied
+    } else {
+        &host.linkers.implemented
+    };
+    let pre = linker
+        .instantiate_pre(&component)
+        .map_err(|e| wrong_type(&e))?;
+    let blueprint = Blueprint::new(pre, &about.roles).map_err(|e| wrong_type(&e))?;
+    let shared = Arc::new(Shared {
+        host: Arc::clone(&host),
+        name: about.manifest.id.as_str().into(),
+        id: Some(about.manifest.id.clone()),
+        http_permits: Arc::new(Semaphore::new(settings.limits.size(Limit::HttpConcurrency))),
+        limits: settings.limits.clone(),
+        grants: settings.grants.clone(),
+        counters: Arc::default(),
+        http: settings.grants.http.clone().map(|grant| {
+            host.ports.egress.client(EgressPolicy {
+                sender: about.manifest.id.to_string(),
+                grant,
+                limits: settings.limits.clone(),
+            })
+        }),
+    });
+    let plugin = Arc::new(Loaded {
+        pool: Arc::new(Pool::new(settings.reuse, &settings.limits)),
+        valves: Valves::new(
+            valves.json,
+            valves.announce && about.roles.contains(&Role::Valves),
+        ),
+        about,
+        shared,
+        blueprint,
+        settings,
+    });
+    host.watch(Arc::downgrade(&plugin.pool));
+    let first = Arc::clone(&plugin);
+    let made = call::on_lane(&host, async move {
+        // Calls wait while the first instance is made, and find it warm.
+        let _turn = first.pool.turn().await?;
+        let instance = first.new_instance().await?;
+        first.pool.give_back(instance);
+        Ok(())
+    });
+    made.await.map_err(|fault| start_error("init", fault))?;
+    Ok(plugin)
+}
+
+/// Every import that needs a grant has one, or is optional.
+fn check_grants(
+    interfaces: &Interfaces,
+    grants: &Grants,
+    settings_file: &str,
+) -> Result<(), LoadError> {
+    for import in &interfaces.imports {
+        if let Some(capability) = Capability::of_interface(import)
+            && !grants.links(capability)
+        {
+            return Err(admission::missing_grant(import, capability, settings_file));
+        }
+    }
+    Ok(())
+}
+
+impl Host {
+    /// Remembers a pool, so that it can be asked for room; forgets those that are gone.
+    fn watch(&self, pool: Weak<Pool>) {
+        if let Ok(mut pools) = self.pools.lock() {
+            pools.retain(|p| p.strong_count() > 0);
+            pools.push(pool);
+        }
+    }
+
+    /// Lets idle instances of all plugins go; true if there were any.
+    pub(crate) fn shed_idle(&self) -> bool {
+        let pools: Vec<_> = self.pools.lock().map_or_else(
+            |_| Vec::new(),
+            |p| p.iter().filter_map(Weak::upgrade).collect(),
+        );
+        let shed = pools.iter().filter(|p| p.shed()).count();
+        shed > 0
+    }
+
+    /// A version of this plugin has started.
+    pub(crate) fn arrived(&self, id: &model::id::PluginId) {
+        if let Ok(mut present) = self.present.lock() {
+            *present.entry(id.clone()).or_insert(0) += 1;
+        }
+    }
+
+    /// A version of this plugin was stopped.
+    pub(crate) fn left(&self, id: &model::id::PluginId) {
+        if let Ok(mut present) = self.present.lock()
+            && let Some(versions) = present.get_mut(id)
+        {
+            *versions -= 1;
+            if *versions == 0 {
+                present.remove(id);
+            }
+        }
+    }
+}

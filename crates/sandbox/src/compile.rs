@@ -1,0 +1,216 @@
+//! Compiling, in a child process with limits of its own: a component can be made to cost a compiler minutes and gigabytes, and
+//! wasmtime does not count that as its bug.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use model::error::LoadError;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+
+use crate::runtime::{self, Allocation};
+
+/// Where compiling happens.
+#[derive(Debug, Clone)]
+pub enum CompileWorker {
+    /// In a child process: `program` and these arguments, then what [`compile_worker`] takes.
+    Process {
+        /// The program, which must call [`compile_worker`]: usually the host itself.
+        program: PathBuf,
+        /// Arguments before the worker's own.
+        arguments: Vec<String>,
+        /// What the child may use.
+        limits: CompileLimits,
+    },
+    /// In this process, unlimited: for an author's own tests of their own plugin.
+    InProcess,
+}
+
+/// What the compiler may use for one component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Address space, in bytes.
+    pub memory_bytes: u64,
+    /// CPU time of all its threads together.
+    pub cpu: Duration,
+    /// Wall-clock time.
+    pub time: Duration,
+}
+
+impl Default for CompileLimits {
+    /// A Python component of 18 MB takes about 40 s of CPU and 1.5 GiB.
+    fn default() -> Self {
+        Self {
+            memory_bytes: 6 << 30,
+            cpu: Duration::from_secs(180),
+            time: Duration::from_secs(240),
+        }
+    }
+}
+
+/// Compiles one component at a time.
+pub(crate) struct Compiler {
+    worker: CompileWorker,
+    allocation: Allocation,
+    turn: Semaphore,
+}
+
+impl Compiler {
+    pub(crate) fn new(worker: CompileWorker, allocation: Allocation) -> Self {
+        Self {
+            worker,
+            allocation,
+            turn: Semaphore::new(1),
+        }
+    }
+
+    /// Compiles; returns what [`wasmtime::component::Component::deserialize_file`] takes.
+    pub(crate) async fn compile(&self, component: bytes::Bytes) -> Result<Vec<u8>, LoadError> {
+        let _turn = self.turn.acquire().await.map_err(host)?;
+        match &self.worker {
+            CompileWorker::Process {
+                program,
+                arguments,
+                limits,
+            } => {
+                let mut command = tokio::process::Command::new(program);
+                command
+                    .args(arguments)
+                    .arg(self.allocation.name())
+                    .arg(limits.memory_bytes.to_string())
+                    .arg(limits.cpu.as_secs().to_string());
+                in_child(command, component, *limits).await
+            }
+            CompileWorker::InProcess => {
+                let allocation = self.allocation;
+                tokio::task::spawn_blocking(move || compile(allocation, &component))
+                    .await
+                    .map_err(host)?
+                    .map_err(LoadError::Compile)
+            }
+        }
+    }
+}
+
+fn host(error: impl std::fmt::Display) -> LoadError {
+    LoadError::Host(format!("the compiler: {error}"))
+}
+
+async fn in_child(
+    mut command: tokio::process::Command,
+    component: bytes::Bytes,
+    limits: CompileLimits,
+) -> Result<Vec<u8>, LoadError> {
+    let mut child = command
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(host)?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(mut stdin), Some(mut stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+        return Err(host("no pipes to the child"));
+    };
+    let work = async {
+        let write = async move {
+            // A child that dies early breaks the pipe; its exit status says why.
+            let _broken = stdin.write_all(&component).await;
+            drop(stdin);
+        };
+        let (mut code, mut words) = (Vec::new(), Vec::new());
+        let mut stderr = stderr.take(4096);
+        let (_, read, said, status) = tokio::join!(
+            write,
+            stdout.read_to_end(&mut code),
+            stderr.read_to_end(&mut words),
+            child.wait()
+        );
+        read.and(said).map_err(host)?;
+        outcome(status.map_err(host)?, code, &words, limits)
+    };
+    tokio::time::timeout(limits.time, work)
+        .await
+        .unwrap_or_else(|_| {
+            Err(LoadError::Compile(format!(
+                "it took longer than {} s",
+                limits.time.as_secs()
+            )))
+        })
+}
+
+/// Reads the child's end.
+fn outcome(
+    status: std::process::ExitStatus,
+    code: Vec<u8>,
+    words: &[u8],
+    limits: CompileLimits,
+) -> Result<Vec<u8>, LoadError> {
+    use std::os::unix::process::ExitStatusExt;
+    if status.success() {
+        return Ok(code);
+    }
+    let words = String::from_utf8_lossy(words);
+    let why = match status.signal() {
+        Some(24 | 9) => format!("it took more than {} s of CPU time", limits.cpu.as_secs()),
+        Some(6 | 11) => format!(
+            "it needed more than {} MiB of memory",
+            limits.memory_bytes >> 20
+        ),
+        Some(signal) => format!("the compiler was ended by signal {signal}"),
+        None => words.trim().to_owned(),
+    };
+    Err(LoadError::Compile(why))
+}
+
+fn compile(allocation: Allocation, component: &[u8]) -> Result<Vec<u8>, String> {
+    let engine =
+        wasmtime::Engine::new(&runtime::config(allocation)).map_err(|e| format!("{e:#}"))?;
+    engine
+        .precompile_component(component)
+        .map_err(|e| format!("{e:#}"))
+}
+
+/// The child's side: limits itself, reads a component from standard input and writes the compiled code to standard output.
+/// `arguments` are the allocation's name, the memory in bytes and the CPU time in seconds.
+///
+/// # Errors
+/// One line for the parent, which writes it to standard error and exits with a failure.
+pub fn compile_worker(arguments: &[String]) -> Result<(), String> {
+    let [allocation, memory, cpu] = arguments else {
+        return Err(
+            "usage: ALLOCATION MEMORY_BYTES CPU_SECONDS, a component on standard input".into(),
+        );
+    };
+    let allocation = Allocation::by_name(allocation).ok_or("no such allocation")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|e| format!("{text:?}: {e}"));
+    limit(Resource::As, number(memory)?)?;
+    limit(Resource::Cpu, number(cpu)?)?;
+    limit(Resource::Core, 0)?;
+    // Compiling waits for nobody; calls do.
+    rustix::process::setpriority_process(None, 10).map_err(|e| e.to_string())?;
+    let mut component = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut component)
+        .map_err(|e| e.to_string())?;
+    let code = compile(allocation, &component)?;
+    std::io::stdout()
+        .write_all(&code)
+        .map_err(|e| e.to_string())
+}
+
+fn limit(resource: Resource, value: u64) -> Result<(), String> {
+    let value = Some(value);
+    setrlimit(
+        resource,
+        Rlimit {
+            current: value,
+            maximum: value,
+        },
+    )
+    .map_err(|e| format!("cannot limit {resource:?}: {e}"))
+}

@@ -1,0 +1,131 @@
+//! Outgoing `wasi:http`: hands requests to the host's own client, which checks where they go. Nothing leaves without a grant.
+
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use model::limits::{Limit, Limits};
+use model::ports::{EgressError, HttpBody, HttpClient};
+use tokio::sync::Semaphore;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::state::Shared;
+use crate::usage::{Counters, add};
+
+/// What an instance needs to send requests.
+pub(crate) struct HttpHooks {
+    client: Option<Arc<dyn HttpClient>>,
+    permits: Arc<Semaphore>,
+    limits: Limits,
+    counters: Arc<Counters>,
+    /// Requests of the call under way.
+    requests: u64,
+}
+
+type IoFuture = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent = Result<(http::Response<WasiBody>, IoFuture), Error>;
+
+impl HttpHooks {
+    pub(crate) fn new(shared: &Shared) -> Self {
+        Self {
+            client: shared.http.clone(),
+            permits: Arc::clone(&shared.http_permits),
+            limits: shared.limits.clone(),
+            counters: Arc::clone(&shared.counters),
+            requests: 0,
+        }
+    }
+
+    /// A call begins: its own limit.
+    pub(crate) fn begin(&mut self) {
+        self.requests = 0;
+    }
+
+    /// The client, if this request is granted and within the limits.
+    fn admit(&mut self) -> Result<Arc<dyn HttpClient>, Error> {
+        let client = self.client.clone().ok_or_else(|| {
+            add(&self.counters.denials, 1);
+            Error::HttpRequestDenied
+        })?;
+        self.requests += 1;
+        if self.requests > self.limits.get(Limit::HttpRequests) {
+            return Err(Error::ConnectionLimitReached);
+        }
+        add(&self.counters.http_requests, 1);
+        Ok(client)
+    }
+}
+
+impl WasiHttpHooks for HttpHooks {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _response_error: IoFuture,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let admitted = self.admit();
+        let permits = Arc::clone(&self.permits);
+        let counters = Arc::clone(&self.counters);
+        Box::new(async move {
+            let client = admitted?;
+            let permit = permits
+                .acquire_owned()
+                .await
+                .map_err(|_| Error::ConnectionLimitReached)?;
+            let first_byte = options.and_then(|o| o.first_byte_timeout);
+            let sending = client.send(request.map(outgoing));
+            let response = match first_byte {
+                Some(limit) => tokio::time::timeout(limit, sending)
+                    .await
+                    .map_err(|_| Error::ConnectionReadTimeout)?,
+                None => sending.await,
+            };
+            let response = response.map_err(|error| {
+                if matches!(error, EgressError::Denied(_)) {
+                    add(&counters.denials, 1);
+                }
+                tracing::info!(%error, "outgoing request did not succeed");
+                wasi_error(error)
+            })?;
+            // The permit is held until the body has ended or was dropped.
+            let body = response.map(|body| {
+                body.map_err(wasi_error)
+                    .map_frame(move |frame| {
+                        let _held = &permit;
+                        frame
+                    })
+                    .boxed_unsync()
+            });
+            Ok((body, Box::new(std::future::ready(Ok(()))) as IoFuture))
+        })
+    }
+}
+
+fn outgoing(body: WasiBody) -> HttpBody {
+    body.map_err(|e| EgressError::Broken(e.to_string()))
+        .boxed_unsync()
+}
+
+/// What the guest sees; WASI has a fixed list of codes.
+fn wasi_error(error: EgressError) -> Error {
+    match error {
+        EgressError::Denied(_) => Error::HttpRequestDenied,
+        EgressError::BadRequest(_) => Error::HttpRequestUriInvalid,
+        EgressError::Resolve(name) => Error::DnsError {
+            rcode: Some(name),
+            info_code: None,
+        },
+        EgressError::Connect(_) => Error::ConnectionRefused,
+        EgressError::Tls(_) => Error::TlsProtocolError,
+        EgressError::Timeout {
+            step: "connect", ..
+        } => Error::ConnectionTimeout,
+        EgressError::Timeout { .. } => Error::HttpResponseTimeout,
+        EgressError::TooBig {
+            what: "request body",
+            limit,
+        } => Error::HttpRequestBodySize(Some(limit)),
+        EgressError::TooBig { limit, .. } => Error::HttpResponseBodySize(Some(limit)),
+        EgressError::Busy(_) => Error::ConnectionLimitReached,
+        EgressError::Broken(_) => Error::HttpProtocolError,
+    }
+}

@@ -1,0 +1,375 @@
+//! Real guests on the sandbox, without a server: loading, the three ways of reuse, limits, valves. `just guests` builds them.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use model::BoxFuture;
+use model::chat::{ChatRequest, Closed, Item, Reply};
+use model::component::{ComponentFile, FileName};
+use model::error::{Fault, LoadError};
+use model::limits::Limits;
+use model::plugin::{Admission, Loader, Plugin, ValveValues};
+use model::ports::{
+    Clock, Egress, EgressError, EgressPolicy, Expect, HttpBody, HttpClient, Quota, StateEntry,
+    StateError, StateStore,
+};
+use model::settings::{PluginSettings, Reuse};
+use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
+
+/// The outside world of these tests: time, and nothing else.
+#[derive(Debug)]
+struct Nothing(Instant);
+
+impl Clock for Nothing {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.monotonic()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+fn no_state<T: Send + 'static>() -> BoxFuture<'static, Result<T, StateError>> {
+    Box::pin(async { Err(StateError::Unavailable("there is no store here".into())) })
+}
+
+impl StateStore for Nothing {
+    fn get(
+        &self,
+        _: model::id::PluginId,
+        _: String,
+    ) -> BoxFuture<'static, Result<Option<StateEntry>, StateError>> {
+        no_state()
+    }
+
+    fn put(
+        &self,
+        _: model::id::PluginId,
+        _: String,
+        _: Vec<u8>,
+        _: Expect,
+        _: Quota,
+    ) -> BoxFuture<'static, Result<u64, StateError>> {
+        no_state()
+    }
+
+    fn delete(
+        &self,
+        _: model::id::PluginId,
+        _: String,
+    ) -> BoxFuture<'static, Result<bool, StateError>> {
+        no_state()
+    }
+
+    fn add(
+        &self,
+        _: model::id::PluginId,
+        _: String,
+        _: i64,
+        _: Quota,
+    ) -> BoxFuture<'static, Result<i64, StateError>> {
+        no_state()
+    }
+
+    fn keys(
+        &self,
+        _: model::id::PluginId,
+        _: String,
+        _: Option<String>,
+        _: u32,
+    ) -> BoxFuture<'static, Result<Vec<String>, StateError>> {
+        no_state()
+    }
+}
+
+impl Egress for Nothing {
+    fn client(&self, _: EgressPolicy) -> Arc<dyn HttpClient> {
+        Arc::new(Nothing(self.0))
+    }
+}
+
+impl HttpClient for Nothing {
+    fn send(
+        &self,
+        _: http::Request<HttpBody>,
+    ) -> BoxFuture<'static, Result<http::Response<HttpBody>, EgressError>> {
+        Box::pin(async { Err(EgressError::Denied("nothing leaves these tests".into())) })
+    }
+}
+
+struct Setup {
+    sandbox: Sandbox,
+    _folder: tempfile::TempDir,
+}
+
+fn setup() -> Setup {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = Arc::new(Nothing(Instant::now()));
+    let config = SandboxConfig {
+        cache_dir: folder.path().join("cache"),
+        cache_bytes: 1 << 30,
+        compiler: CompileWorker::InProcess,
+        max_instances: 64,
+        allocation: None,
+    };
+    let ports = SandboxPorts {
+        clock: nothing.clone(),
+        state: nothing.clone(),
+        egress: nothing,
+    };
+    Setup {
+        sandbox: Sandbox::new(config, ports).unwrap(),
+        _folder: folder,
+    }
+}
+
+fn guest(group: &str, name: &str) -> ComponentFile {
+    let path = format!(
+        "{}/../../guest-examples/dist/{group}/{name}.wasm",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let bytes =
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}; run `just guests` first"));
+    ComponentFile {
+        name: FileName::new(&format!("{name}.wasm")).unwrap(),
+        bytes: bytes.into(),
+    }
+}
+
+fn admission() -> Admission {
+    Admission {
+        limits: Limits::defaults(),
+        grantable: model::grants::Capability::ALL.into_iter().collect(),
+        settings_file: "test.toml".into(),
+    }
+}
+
+async fn load(
+    setup: &Setup,
+    file: ComponentFile,
+    settings: PluginSettings,
+) -> Result<Arc<dyn Plugin>, LoadError> {
+    let candidate = setup.sandbox.inspect(file, admission()).await?;
+    let manifest = &candidate.about().manifest;
+    let valves = ValveValues {
+        json: serde_json::Value::Object(manifest.valves.clone())
+            .to_string()
+            .into(),
+        announce: false,
+    };
+    candidate.load(Arc::new(settings), valves).await
+}
+
+fn limited(changes: &[(&str, u64)], reuse: Reuse) -> PluginSettings {
+    let mut limits = Limits::defaults();
+    for (name, value) in changes {
+        limits.set(name, *value, &Limits::ceilings()).unwrap();
+    }
+    PluginSettings {
+        limits,
+        reuse,
+        ..PluginSettings::default()
+    }
+}
+
+#[derive(Clone, Default)]
+struct Collect(Arc<Mutex<Vec<Item>>>);
+
+impl Reply for Collect {
+    fn write(&mut self, item: Item) -> BoxFuture<'_, Result<(), Closed>> {
+        self.0.lock().unwrap().push(item);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+fn request(model: &str, text: &str) -> ChatRequest {
+    let messages = serde_json::json!([{"role": "user", "content": text}]);
+    ChatRequest {
+        model: model.into(),
+        user_message: serde_json::json!(text).to_string(),
+        messages: messages.to_string(),
+        body: serde_json::json!({"stream": false, "model": model, "messages": messages})
+            .to_string(),
+        user: None,
+        metadata: None,
+    }
+}
+
+async fn chat(plugin: &Arc<dyn Plugin>, text: &str) -> Result<String, Fault> {
+    let reply = Collect::default();
+    let id = plugin.about().manifest.id.to_string();
+    Arc::clone(plugin)
+        .chat(request(&id, text), Box::new(reply.clone()))
+        .await
+        .map_err(|e| e.fault)?;
+    let items = reply.0.lock().unwrap();
+    Ok(items.iter().map(Item::text).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_answers_and_its_use_is_counted() {
+    let setup = setup();
+    let plugin = load(
+        &setup,
+        guest("corpus", "echo_str"),
+        PluginSettings::default(),
+    )
+    .await
+    .unwrap();
+    Arc::clone(&plugin).start().await.unwrap();
+    assert_eq!(chat(&plugin, "hi").await.unwrap(), "echo[echo_str]: hi");
+    let usage = plugin.usage();
+    assert!(
+        usage.fuel > 1_000 && usage.memory_high_water >= 64 * 1024,
+        "{usage:?}"
+    );
+    assert_eq!(
+        (usage.instances, usage.idle_instances, usage.instances_made),
+        (1, 1, 1)
+    );
+    assert!(
+        usage.bytes_in > 0 && usage.bytes_out > 0 && usage.host_calls > 0,
+        "{usage:?}"
+    );
+    Arc::clone(&plugin).stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_load_comes_from_the_cache() {
+    let setup = setup();
+    let first = load(&setup, guest("corpus", "ok"), PluginSettings::default())
+        .await
+        .unwrap();
+    let second = load(&setup, guest("corpus", "ok"), PluginSettings::default())
+        .await
+        .unwrap();
+    assert_eq!(first.about().digest, second.about().digest);
+    let files = std::fs::read_dir(setup._folder.path().join("cache"))
+        .unwrap()
+        .count();
+    assert_eq!(files, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reuse_decides_what_an_instance_remembers() {
+    let setup = setup();
+    for (reuse, second) in [
+        (Reuse::Pool, "n=2"),
+        (Reuse::Single, "n=2"),
+        (Reuse::Call, "n=1"),
+    ] {
+        let plugin = load(&setup, guest("corpus", "stateful"), limited(&[], reuse))
+            .await
+            .unwrap();
+        assert!(chat(&plugin, "x").await.unwrap().starts_with("n=1"));
+        let answer = chat(&plugin, "x").await.unwrap();
+        assert!(answer.starts_with(second), "{reuse:?}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_is_recycled_after_its_calls() {
+    let setup = setup();
+    let settings = limited(&[("recycle_calls", 3)], Reuse::Pool);
+    let plugin = load(&setup, guest("corpus", "stateful"), settings)
+        .await
+        .unwrap();
+    for _ in 0..10 {
+        chat(&plugin, "x").await.unwrap();
+    }
+    let usage = plugin.usage();
+    assert!(
+        usage.instances_made > 3 && usage.instances <= 1,
+        "{usage:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_enough_fuel_ends_and_its_instance_goes() {
+    let setup = setup();
+    let plugin = load(
+        &setup,
+        guest("corpus", "dump_args"),
+        limited(&[("fuel", 5_000)], Reuse::Pool),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        chat(&plugin, "x").await.unwrap_err(),
+        Fault::OutOfFuel { limit: 5_000 }
+    );
+    assert_eq!(plugin.usage().instances, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_over_its_limit_ends_the_call() {
+    let setup = setup();
+    let plugin = load(
+        &setup,
+        guest("corpus", "gen_words"),
+        limited(&[("output_items", 2)], Reuse::Pool),
+    )
+    .await
+    .unwrap();
+    let fault = chat(&plugin, "x").await.unwrap_err();
+    assert_eq!(fault.code(), "limit_reached", "{fault}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_an_answer_and_keeps_the_instance() {
+    let setup = setup();
+    let plugin = load(&setup, guest("corpus", "raises"), PluginSettings::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        chat(&plugin, "x").await.unwrap_err(),
+        Fault::Internal("boom in pipe".into())
+    );
+    assert_eq!(plugin.usage().instances, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_valves_reach_every_instance_before_its_next_call() {
+    let setup = setup();
+    let plugin = load(
+        &setup,
+        guest("corpus", "valves_all"),
+        PluginSettings::default(),
+    )
+    .await
+    .unwrap();
+    Arc::clone(&plugin).start().await.unwrap();
+    let values = r#"{"API_KEY":"","HOST":"there","PORT":1,"temperature":0.5,"enabled":true,"mode":"fast","tags":[],"limit":null,"headers":{},"either":1}"#;
+    Arc::clone(&plugin).set_valves(values.into()).await.unwrap();
+    let answer = chat(&plugin, "x").await.unwrap();
+    assert!(
+        answer.starts_with("1 ") && answer.contains("there"),
+        "{answer}"
+    );
+    let refused = Arc::clone(&plugin)
+        .set_valves(values.replace("there", "raise").into())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.fault.said(), Some("on_valves_updated refused"));
+    assert!(
+        chat(&plugin, "x").await.unwrap().contains("raise"),
+        "the change stays"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_beyond_the_queue_are_refused_at_once() {
+    let setup = setup();
+    let settings = limited(&[("concurrency", 1), ("queue", 0)], Reuse::Pool);
+    let plugin = load(&setup, guest("corpus", "ok"), settings).await.unwrap();
+    let calls = (0..20).map(|_| chat(&plugin, "x"));
+    let outcomes = futures_util::future::join_all(calls).await;
+    assert!(outcomes.iter().any(Result::is_ok));
+    assert!(
+        outcomes
+            .iter()
+            .all(|o| o.is_ok() || matches!(o, Err(Fault::Unavailable { .. }))),
+        "{outcomes:?}"
+    );
+}
