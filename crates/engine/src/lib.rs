@@ -2,50 +2,70 @@
 //!
 //! Where plugins run, where files lie and how clients speak are other crates' business; the engine knows them by the ports of `model`.
 
+mod call;
+mod catalog;
+mod change;
 mod error;
+mod fetch;
+mod gate;
+mod handover;
+mod load;
+mod metrics;
+mod models;
 mod options;
+mod quarantine;
+mod settings;
+mod slot;
 mod status;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod valves;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use model::chat::{ChatRequest, Direction, FilterMessage, Reply};
+use arc_swap::ArcSwap;
 use model::component::{ComponentFile, FileName, Origin};
-use model::error::{LoadError, StageError};
+use model::error::LoadError;
 use model::id::PluginId;
 use model::ports::StoreError;
+use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
+use catalog::Catalog;
+use change::{CatalogChange, Lanes};
+use metrics::{Loads, Scrape};
+
+pub use catalog::Target;
 pub use error::{AddError, ManageError, ValvesError};
 pub use options::{Options, Ports, Quarantine};
 pub use status::{CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason};
 
-/// The engine: one a host.
+/// The engine: one a host. Its futures need a tokio runtime.
 #[derive(Debug)]
 pub struct Engine {
     ports: Ports,
     options: Options,
-}
-
-/// What a call goes to: a plugin, and of a manifold one of its models. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Target {
-    id: PluginId,
-    sub: Option<Arc<str>>,
-}
-
-impl Target {
-    /// The plugin's id.
-    #[must_use]
-    pub fn plugin_id(&self) -> &PluginId {
-        &self.id
-    }
-
-    /// Of a manifold: the model's id, the part after the plugin's id and the dot.
-    #[must_use]
-    pub fn sub(&self) -> Option<&str> {
-        self.sub.as_deref()
-    }
+    catalog: Arc<ArcSwap<Catalog>>,
+    /// Held while a new snapshot is made.
+    editing: Mutex<()>,
+    lanes: Lanes,
+    /// Which file provides which plugin.
+    claims: Mutex<HashMap<PluginId, FileName>>,
+    /// How many loads may be under way.
+    loads: Arc<Semaphore>,
+    load_counts: Arc<Loads>,
+    /// Versions that finish their last calls.
+    retiring: Mutex<JoinSet<()>>,
+    /// Tells them to wait no longer for calls.
+    hurry: watch::Sender<bool>,
+    registry: Registry,
+    ready: AtomicBool,
+    closing: AtomicBool,
 }
 
 /// A plugin that was put to work.
@@ -95,146 +115,130 @@ pub struct ValvesView {
 }
 
 impl Engine {
-    /// An engine with an empty catalog.
+    /// An engine with an empty catalog. [`Engine::sync`] fills it.
     #[must_use]
     pub fn new(ports: Ports, options: Options) -> Arc<Self> {
-        Arc::new(Self { ports, options })
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
+        let load_counts = Arc::new(Loads::default());
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape {
+            catalog: Arc::clone(&catalog),
+            loads: Arc::clone(&load_counts),
+        }));
+        Arc::new(Self {
+            loads: Arc::new(Semaphore::new(options.load_parallel.max(1))),
+            ports,
+            options,
+            catalog,
+            editing: Mutex::default(),
+            lanes: Lanes::default(),
+            claims: Mutex::default(),
+            load_counts,
+            retiring: Mutex::default(),
+            hurry: watch::Sender::new(false),
+            registry,
+            ready: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        })
     }
 
-    /// Looks at the folder and loads, replaces and removes what changed.
-    pub async fn sync(self: &Arc<Self>) -> SyncReport {
-        unimplemented!()
-    }
-
-    /// Loads a component, then stores its file.
+    /// Loads a component a client brings, and stores its file once it works. A broken one leaves the old version serving and no file behind. It can bring no
+    /// settings; those an operator has written for its name or id apply.
+    ///
+    /// # Errors
+    /// Why it did not load; [`LoadError::Host`] also when it could not be stored.
     pub async fn install(
         self: &Arc<Self>,
         file: ComponentFile,
         origin: Origin,
     ) -> Result<Installed, LoadError> {
-        unimplemented!()
+        self.put(file, origin).await
     }
 
     /// Fetches a component and installs it as `name`.
+    ///
+    /// # Errors
+    /// Why it could not be fetched or did not load.
     pub async fn add_url(
         self: &Arc<Self>,
         url: &str,
         name: FileName,
     ) -> Result<Installed, AddError> {
-        unimplemented!()
+        let bytes = self.fetch(url).await?;
+        let file = ComponentFile { name, bytes };
+        Ok(self.put(file, Origin::Url(url.into())).await?)
     }
 
-    /// Loads one plugin again.
+    /// Loads one plugin again from its file, changed or not; also one that failed (by its file's stem), is stopped or quarantined. State is handed over where the plugin can.
+    ///
+    /// # Errors
+    /// Why it did not load; the version at work goes on then.
     pub async fn reload(self: &Arc<Self>, id: &str) -> Result<(), ManageError> {
-        unimplemented!()
+        let name = self.file_of(id)?;
+        let change = CatalogChange::Refresh { name, force: true };
+        match self.apply(change).await? {
+            load::Applied::Loaded(_) | load::Applied::Removed => Ok(()),
+            load::Applied::Unchanged => Err(LoadError::Host("its file is gone".into()).into()),
+        }
     }
 
-    /// Loads every plugin again.
-    pub async fn reload_all(self: &Arc<Self>) -> SyncReport {
-        unimplemented!()
-    }
-
-    /// Deletes a plugin and its file.
+    /// Deletes a plugin and its file. Calls under way finish; settings beside the file and stored valves stay.
+    ///
+    /// # Errors
+    /// [`ManageError::NotFound`], or what the store said; nothing has changed then.
     pub async fn delete(self: &Arc<Self>, id: &str) -> Result<(), ManageError> {
-        unimplemented!()
+        let name = self.file_of(id)?;
+        self.apply(CatalogChange::Delete(name)).await.map(|_| ())
     }
 
-    /// Stops a plugin.
+    /// Stops a plugin: calls under way finish, new ones are refused. It stays stopped until [`Engine::start`], a reload, or a restart of the host.
+    ///
+    /// # Errors
+    /// [`ManageError::NotFound`].
     pub async fn stop(self: &Arc<Self>, id: &str) -> Result<(), ManageError> {
-        unimplemented!()
+        let name = self.file_of(id)?;
+        self.apply(CatalogChange::Stop(name)).await.map(|_| ())
     }
 
-    /// Starts it again.
+    /// Starts a stopped or failed plugin from its file. One at work is left alone.
+    ///
+    /// # Errors
+    /// Why it did not load.
     pub async fn start(self: &Arc<Self>, id: &str) -> Result<(), ManageError> {
-        unimplemented!()
-    }
-
-    /// Stops every plugin.
-    pub async fn shutdown(&self, within: Duration) {
-        unimplemented!()
-    }
-
-    /// All plugins and failed files.
-    #[must_use]
-    pub fn plugins(&self) -> Vec<PluginStatus> {
-        unimplemented!()
-    }
-
-    /// One of them.
-    #[must_use]
-    pub fn plugin(&self, id: &str) -> Option<PluginStatus> {
-        unimplemented!()
-    }
-
-    /// The models on offer.
-    pub async fn models(&self) -> Vec<ListedModel> {
-        unimplemented!()
+        let name = self.file_of(id)?;
+        self.apply(CatalogChange::Start(name)).await.map(|_| ())
     }
 
     /// Is the first sync over?
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        unimplemented!()
+        self.ready.load(Ordering::SeqCst)
     }
 
-    /// OpenMetrics text.
+    /// All metrics, as OpenMetrics text.
     #[must_use]
     pub fn metrics(&self) -> String {
-        unimplemented!()
+        let mut text = String::new();
+        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            tracing::error!(%error, "the metrics cannot be written");
+        }
+        text
     }
 
-    /// Finds a model.
+    /// What a chat with this model goes to: a listed pipe's id, or `<manifold>.<model>`. One look-up.
     #[must_use]
     pub fn find_model(&self, model: &str) -> Option<Target> {
-        unimplemented!()
+        self.catalog.load().model(model).cloned()
     }
 
-    /// Finds any listed id.
+    /// What a filter call to this id goes to: any plugin's id, or `<manifold>.<model>`.
     #[must_use]
     pub fn find_filter(&self, id: &str) -> Option<Target> {
-        unimplemented!()
+        self.catalog.load().any(id).cloned()
     }
 
-    /// Runs a chat.
-    pub async fn chat(
-        &self,
-        target: &Target,
-        request: ChatRequest,
-        reply: Box<dyn Reply>,
-    ) -> Result<(), StageError> {
-        unimplemented!()
-    }
-
-    /// Runs a filter.
-    pub async fn filter(
-        &self,
-        target: &Target,
-        direction: Direction,
-        message: FilterMessage,
-    ) -> Result<String, StageError> {
-        unimplemented!()
-    }
-
-    /// Runs all filters that cover a model.
-    pub async fn filter_chain(
-        &self,
-        direction: Direction,
-        message: FilterMessage,
-    ) -> Result<Chained, StageError> {
-        unimplemented!()
-    }
-
-    /// A plugin's valves.
-    pub fn valves(&self, id: &str) -> Result<ValvesView, ValvesError> {
-        unimplemented!()
-    }
-
-    /// Changes a plugin's valves.
-    pub async fn update_valves(
-        self: &Arc<Self>,
-        id: &str,
-        values: Map<String, Value>,
-    ) -> Result<ValvesView, ValvesError> {
-        unimplemented!()
+    fn file_of(&self, id: &str) -> Result<FileName, ManageError> {
+        let file = self.catalog.load().file_of(id);
+        file.ok_or_else(|| ManageError::NotFound(id.into()))
     }
 }

@@ -9,6 +9,9 @@ use model::id::PluginId;
 use model::plugin::{About, Role, Usage};
 use model::settings::PluginSettings;
 
+use crate::Engine;
+use crate::catalog::{Entry, EntryState};
+
 /// Everything known of one component file and its plugin.
 #[derive(Debug, Clone)]
 pub struct PluginStatus {
@@ -191,4 +194,79 @@ pub struct ListedModel {
     pub priority: Option<i64>,
     /// The plugin behind it.
     pub plugin_id: PluginId,
+}
+
+impl Engine {
+    /// All component files and their plugins, in the order of the files.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginStatus> {
+        let catalog = self.catalog.load_full();
+        let entries = catalog.entries.iter();
+        entries
+            .map(|(file, entry)| self.status(file, entry))
+            .collect()
+    }
+
+    /// One plugin by its id; a file that never got one by its stem.
+    #[must_use]
+    pub fn plugin(&self, id: &str) -> Option<PluginStatus> {
+        let catalog = self.catalog.load_full();
+        let file = catalog.file_of(id)?;
+        Some(self.status(&file, catalog.entries.get(&file)?))
+    }
+
+    fn status(&self, file: &FileName, entry: &Entry) -> PluginStatus {
+        let slot = entry.slot.as_ref();
+        let face = slot.map(|s| s.face.load_full());
+        let failed = match &entry.state {
+            EntryState::Failed(failure) => Some(failure.reason.clone()),
+            EntryState::Live | EntryState::Loading | EntryState::Stopped => None,
+        };
+        let clock = &self.ports.clock;
+        let (now, monotonic) = (clock.now(), clock.monotonic());
+        let until = slot.and_then(|s| s.health.until());
+        let until = until.map(|u| now + u.saturating_sub(monotonic));
+        let quarantine = |until: SystemTime| Reason {
+            code: "quarantined",
+            message: "it failed too often and is left alone for a while".into(),
+            at: until,
+        };
+        PluginStatus {
+            id: slot.map(|s| s.id.clone()),
+            file: file.clone(),
+            origin: entry.origin.clone(),
+            state: state_of(entry),
+            reason: failed.or_else(|| until.map(quarantine)),
+            about: face.as_ref().map(|f| Arc::clone(&f.about)),
+            kind: face.as_ref().map_or(Kind::Other, |f| f.kind),
+            settings: face.as_ref().map(|f| Arc::clone(&f.settings)),
+            generation: face.as_ref().map_or(0, |f| f.generation),
+            loaded_at: face.as_ref().map(|f| f.loaded_at),
+            usage: slot.map(|s| s.usage()).unwrap_or_default(),
+            faults: slot.map(|s| s.faults()).unwrap_or_default(),
+            calls: slot.map(|s| s.counts()).unwrap_or_default(),
+            quarantined_until: until,
+            valves: face.as_ref().is_some_and(|f| f.spec.is_some()),
+            last_load_error: entry.last_error.as_ref().map(|f| f.reason.clone()),
+            models_error: face.as_ref().and_then(|f| f.models().error.clone()),
+        }
+    }
+}
+
+/// What the plugin of a file is doing.
+pub(crate) fn state_of(entry: &Entry) -> PluginState {
+    match &entry.state {
+        EntryState::Loading => PluginState::Loading,
+        EntryState::Stopped => PluginState::Stopped,
+        EntryState::Failed(_) => PluginState::Failed,
+        EntryState::Live
+            if entry
+                .slot
+                .as_ref()
+                .is_some_and(|s| s.health.until().is_some()) =>
+        {
+            PluginState::Quarantined
+        }
+        EntryState::Live => PluginState::Running,
+    }
 }

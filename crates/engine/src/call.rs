@@ -1,0 +1,287 @@
+//! Calls of plugins: which version serves, whether it may be called, and what is remembered of the call. What a call does is the sandbox's business.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use model::chat::{ChatRequest, Direction, FilterMessage, Reply};
+use model::error::{Fault, StageError};
+use model::limits::Limit;
+use model::plugin::Role;
+
+use crate::catalog::Target;
+use crate::gate::Refused;
+use crate::metrics::{Call, Outcome};
+use crate::quarantine::Pass;
+use crate::slot::{Slot, Version};
+use crate::status::FaultRecord;
+use crate::{Chained, Engine};
+
+impl Engine {
+    /// Runs a chat. The version at work when it begins serves it to its end; dropping the future ends the call. Of a manifold's model, `request.model` is set.
+    ///
+    /// # Errors
+    /// What the plugin said, the fault it ended in, or `Unavailable` when it is stopped, quarantined or overloaded.
+    pub async fn chat(
+        &self,
+        target: &Target,
+        mut request: ChatRequest,
+        reply: Box<dyn Reply>,
+    ) -> Result<(), StageError> {
+        if let Some(sub) = &target.sub {
+            request.model = sub.to_string();
+        }
+        let lease = self.enter(&target.slot, Call::Chat).await?;
+        let result = lease.plugin().chat(request, reply).await;
+        lease.finish(result)
+    }
+
+    /// Runs a filter's inlet or outlet. A plugin without the filter role leaves the body as it is.
+    ///
+    /// # Errors
+    /// As [`Engine::chat`].
+    pub async fn filter(
+        &self,
+        target: &Target,
+        direction: Direction,
+        message: FilterMessage,
+    ) -> Result<String, StageError> {
+        self.filter_slot(&target.slot, direction, message).await
+    }
+
+    /// Sends a body through everything that covers its model, as Open WebUI does it. Inlet: the filters by priority and id, then the model's own plugin. Outlet: the model's
+    /// own plugin, then the filters in the same order. Filters are those whose `pipelines` valve is `["*"]` or has the model.
+    ///
+    /// # Errors
+    /// The first filter that fails ends it, as [`Engine::chat`].
+    pub async fn filter_chain(
+        &self,
+        direction: Direction,
+        mut message: FilterMessage,
+    ) -> Result<Chained, StageError> {
+        let catalog = self.catalog.load_full();
+        let model = message.model.as_deref();
+        let own = model.and_then(|m| catalog.model(m)).map(|t| &t.slot);
+        let covering = catalog.filters.iter().filter(|f| f.covers(model));
+        let mut order: Vec<&Arc<Slot>> = covering.map(|f| &f.slot).collect();
+        if let Some(own) = own {
+            match direction {
+                Direction::Inlet => order.push(own),
+                Direction::Outlet => order.insert(0, own),
+            }
+        }
+        let mut through = Vec::with_capacity(order.len());
+        for slot in order {
+            if !has_filter(slot) {
+                continue;
+            }
+            let step = FilterMessage {
+                body: std::mem::take(&mut message.body),
+                ..message.clone()
+            };
+            message.body = self.filter_slot(slot, direction, step).await?;
+            through.push(slot.id.clone());
+        }
+        Ok(Chained {
+            body: message.body,
+            through,
+        })
+    }
+
+    async fn filter_slot(
+        &self,
+        slot: &Arc<Slot>,
+        direction: Direction,
+        message: FilterMessage,
+    ) -> Result<String, StageError> {
+        if !has_filter(slot) {
+            return Ok(message.body);
+        }
+        let call = match direction {
+            Direction::Inlet => Call::Inlet,
+            Direction::Outlet => Call::Outlet,
+        };
+        let lease = self.enter(slot, call).await?;
+        let result = lease.plugin().filter(direction, message).await;
+        lease.finish(result)
+    }
+
+    /// Finds the version that serves a call that begins now. Waits while a handover is under way.
+    pub(crate) async fn enter(
+        &self,
+        slot: &Arc<Slot>,
+        call: Call,
+    ) -> Result<Lease<'_>, StageError> {
+        slot.begun();
+        loop {
+            let Some(version) = slot.current.load_full() else {
+                return Err(refuse(slot, call, slot.ended().into(), None));
+            };
+            match version.gate.enter() {
+                Ok(()) => return self.admit(slot, version, call),
+                Err(Refused::Closed) => {}
+                Err(Refused::Shut) => {
+                    let Some(_waiting) = Waiting::begin(slot, &version) else {
+                        let reason =
+                            "a new version is being put to work, and too many calls wait for it";
+                        return Err(refuse(slot, call, reason.into(), Some(1000)));
+                    };
+                    version.gate.decided().await;
+                }
+            }
+        }
+    }
+
+    /// The call is counted at the gate already; asks the plugin's health whether it may go on.
+    fn admit(
+        &self,
+        slot: &Arc<Slot>,
+        version: Arc<Version>,
+        call: Call,
+    ) -> Result<Lease<'_>, StageError> {
+        match slot.health.admit(|| self.ports.clock.monotonic()) {
+            Ok(pass) => Ok(Lease {
+                engine: self,
+                slot: Arc::clone(slot),
+                version,
+                call,
+                pass,
+                began: self.ports.clock.monotonic(),
+                finished: false,
+            }),
+            Err(wait) => {
+                version.gate.leave();
+                let reason = "it failed too often and is left alone for a while".into();
+                let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
+                Err(refuse(slot, call, reason, Some(wait)))
+            }
+        }
+    }
+
+    /// Notes how a call ended: counts, health, the log. Used by calls and by what the engine itself asks of plugins.
+    pub(crate) fn note<T>(
+        &self,
+        slot: &Slot,
+        call: Call,
+        pass: Pass,
+        began: Duration,
+        result: &Result<T, StageError>,
+    ) {
+        let now = self.ports.clock.monotonic();
+        let took = now.saturating_sub(began);
+        let Err(error) = result else {
+            slot.meters.call(call, Outcome::Ok, took);
+            slot.health.success(pass, now);
+            return;
+        };
+        slot.failed.fetch_add(1, Ordering::Relaxed);
+        let (plugin, version) = (&error.plugin.id, &error.plugin.version);
+        let fault = &error.fault;
+        if fault.is_fault_of_plugin() {
+            slot.meters.call(call, Outcome::Fault, took);
+            slot.meters.fault(fault.code());
+            slot.remember(FaultRecord {
+                at: self.ports.clock.now(),
+                call: call.as_str(),
+                code: fault.code(),
+                message: fault.to_string(),
+            });
+            tracing::warn!(%plugin, %version, call = call.as_str(), error = %fault, "a plugin's call ended in a fault");
+            if let Some(out) = slot.health.fault(pass, now) {
+                slot.meters.quarantine();
+                let seconds = out.as_secs_f64();
+                tracing::warn!(%plugin, %version, seconds, "the plugin failed too often and is left alone for a while");
+            }
+        } else if matches!(fault, Fault::Unavailable { .. } | Fault::Denied(_)) {
+            slot.meters.call(call, Outcome::Refused, took);
+            slot.health.unknown(pass);
+        } else {
+            slot.meters.call(call, Outcome::Failed, took);
+            slot.health.success(pass, now);
+        }
+    }
+}
+
+fn has_filter(slot: &Slot) -> bool {
+    slot.face.load().about.roles.contains(&Role::Filter)
+}
+
+fn refuse(slot: &Slot, call: Call, reason: String, retry_after_ms: Option<u32>) -> StageError {
+    slot.failed.fetch_add(1, Ordering::Relaxed);
+    slot.meters.call(call, Outcome::Refused, Duration::ZERO);
+    StageError {
+        plugin: slot.face.load().plugin_ref(),
+        fault: Fault::Unavailable {
+            reason,
+            retry_after_ms,
+        },
+    }
+}
+
+/// A call under way. Dropping it before it is finished counts as a client that left.
+#[derive(Debug)]
+pub(crate) struct Lease<'a> {
+    engine: &'a Engine,
+    slot: Arc<Slot>,
+    version: Arc<Version>,
+    call: Call,
+    pass: Pass,
+    began: Duration,
+    finished: bool,
+}
+
+impl Lease<'_> {
+    pub(crate) fn plugin(&self) -> Arc<dyn model::plugin::Plugin> {
+        Arc::clone(&self.version.plugin)
+    }
+
+    /// The version that serves.
+    pub(crate) fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
+    /// Notes the result and hands it on.
+    pub(crate) fn finish<T>(mut self, result: Result<T, StageError>) -> Result<T, StageError> {
+        self.finished = true;
+        self.engine
+            .note(&self.slot, self.call, self.pass, self.began, &result);
+        result
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let took = self
+                .engine
+                .ports
+                .clock
+                .monotonic()
+                .saturating_sub(self.began);
+            self.slot.meters.call(self.call, Outcome::Cancelled, took);
+            self.slot.health.unknown(self.pass);
+        }
+        self.version.gate.leave();
+    }
+}
+
+/// One of the calls that wait for a handover; as many may wait as may be under way or queued.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn begin(slot: &'a Slot, version: &Version) -> Option<Self> {
+        let limits = &version.face.settings.limits;
+        let most = limits
+            .get(Limit::Concurrency)
+            .saturating_add(limits.get(Limit::Queue));
+        let before = slot.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Self(&slot.waiting);
+        (before < most).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,216 @@
+//! The catalog: an immutable snapshot of all component files and their plugins, with an index of what can be called. Changing it is `change`'s business.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use model::component::{FileName, Origin};
+use model::error::LoadError;
+use model::id::PluginId;
+
+use crate::slot::{Face, Slot};
+use crate::status::{Kind, Reason};
+
+/// SHA-256 of a file.
+pub(crate) type Digest = [u8; 32];
+
+/// What a call goes to: a plugin, and of a manifold one of its models. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) sub: Option<Arc<str>>,
+}
+
+impl Target {
+    /// The plugin's id.
+    #[must_use]
+    pub fn plugin_id(&self) -> &PluginId {
+        &self.slot.id
+    }
+
+    /// Of a manifold: the model's id, the part after the plugin's id and the dot.
+    #[must_use]
+    pub fn sub(&self) -> Option<&str> {
+        self.sub.as_deref()
+    }
+
+    /// What the plugin is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.slot.face.load().kind
+    }
+}
+
+/// One component file.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) origin: Origin,
+    /// What was tried last: the file's content and the text of its settings; none if it could not be read.
+    pub(crate) tried: Option<Tried>,
+    pub(crate) slot: Option<Arc<Slot>>,
+    pub(crate) state: EntryState,
+    /// Why a newer content is not at work while the old one is.
+    pub(crate) last_error: Option<Failure>,
+}
+
+/// What was tried last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tried {
+    pub(crate) digest: Digest,
+    pub(crate) settings: Option<Arc<str>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum EntryState {
+    Loading,
+    Live,
+    Stopped,
+    Failed(Failure),
+}
+
+/// Why a file did not load.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) error: LoadError,
+    pub(crate) reason: Reason,
+}
+
+/// A snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    pub(crate) entries: BTreeMap<FileName, Entry>,
+    plugins: HashMap<PluginId, Arc<Slot>>,
+    listed: HashMap<Arc<str>, Listed>,
+    /// Filters that cover models, in the order they run.
+    pub(crate) filters: Vec<Covering>,
+}
+
+/// What is behind a listed id.
+#[derive(Debug)]
+struct Listed {
+    target: Target,
+    is_model: bool,
+}
+
+/// A filter and what it covers.
+#[derive(Debug, Clone)]
+pub(crate) struct Covering {
+    pub(crate) slot: Arc<Slot>,
+    priority: i64,
+    /// Model ids; none: all models.
+    pipelines: Option<Vec<String>>,
+}
+
+impl Covering {
+    /// Does it cover this model?
+    pub(crate) fn covers(&self, model: Option<&str>) -> bool {
+        match (&self.pipelines, model) {
+            (None, _) => true,
+            (Some(ids), Some(model)) => ids.iter().any(|id| id == model),
+            (Some(_), None) => false,
+        }
+    }
+}
+
+impl Catalog {
+    /// A snapshot of these entries, with its index.
+    pub(crate) fn new(entries: BTreeMap<FileName, Entry>) -> Self {
+        let slots: Vec<Arc<Slot>> = entries.values().filter_map(|e| e.slot.clone()).collect();
+        let mut catalog = Self {
+            entries,
+            ..Self::default()
+        };
+        for slot in &slots {
+            catalog.plugins.insert(slot.id.clone(), Arc::clone(slot));
+            let face = slot.face.load_full();
+            let is_model = face.kind == Kind::Pipe && face.about.manifest.listed;
+            catalog.list(slot.id.as_str().into(), slot, None, is_model);
+        }
+        // After the plugins: a manifold's model never takes the place of a plugin's own id.
+        for slot in &slots {
+            let face = slot.face.load_full();
+            if face.kind == Kind::Manifold {
+                let models = Arc::clone(&face.models().list);
+                for model in models.iter() {
+                    let id = format!("{}.{}", slot.id, model.id).into();
+                    let is_model = face.about.manifest.listed;
+                    catalog.list(id, slot, Some(model.id.as_str().into()), is_model);
+                }
+            }
+        }
+        catalog.filters = slots.iter().filter_map(covering).collect();
+        catalog
+            .filters
+            .sort_by(|a, b| (a.priority, &a.slot.id).cmp(&(b.priority, &b.slot.id)));
+        catalog
+    }
+
+    fn list(&mut self, id: Arc<str>, slot: &Arc<Slot>, sub: Option<Arc<str>>, is_model: bool) {
+        self.listed.entry(id).or_insert_with(|| Listed {
+            target: Target {
+                slot: Arc::clone(slot),
+                sub,
+            },
+            is_model,
+        });
+    }
+
+    /// The plugin of this id.
+    pub(crate) fn plugin(&self, id: &str) -> Option<&Arc<Slot>> {
+        self.plugins.get(&PluginId::new(id).ok()?)
+    }
+
+    /// What a chat with this model goes to.
+    pub(crate) fn model(&self, id: &str) -> Option<&Target> {
+        let listed = self.listed.get(id)?;
+        listed.is_model.then_some(&listed.target)
+    }
+
+    /// What a filter call to this id goes to.
+    pub(crate) fn any(&self, id: &str) -> Option<&Target> {
+        Some(&self.listed.get(id)?.target)
+    }
+
+    /// All plugins, in the order of their files.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (&Arc<Slot>, &Entry)> {
+        self.entries
+            .values()
+            .filter_map(|entry| Some((entry.slot.as_ref()?, entry)))
+    }
+
+    /// The file behind a plugin's id; of one without an id, behind its stem.
+    pub(crate) fn file_of(&self, id: &str) -> Option<FileName> {
+        if let Some(slot) = self.plugin(id) {
+            return Some(slot.file.clone());
+        }
+        self.entries
+            .iter()
+            .find(|(file, entry)| entry.slot.is_none() && file.stem() == id)
+            .map(|(file, _)| file.clone())
+    }
+}
+
+fn covering(slot: &Arc<Slot>) -> Option<Covering> {
+    let face = slot.face.load_full();
+    if face.kind != Kind::Filter || slot.current.load().is_none() {
+        return None;
+    }
+    let pipelines = pipelines(&face)?;
+    let all = pipelines.len() == 1 && pipelines.first().is_some_and(|p| p == "*");
+    Some(Covering {
+        slot: Arc::clone(slot),
+        priority: priority(&face).unwrap_or(0),
+        pipelines: (!all).then_some(pipelines),
+    })
+}
+
+/// The `pipelines` valve, where there is one that is a list of texts.
+pub(crate) fn pipelines(face: &Face) -> Option<Vec<String>> {
+    let values = face.values.load();
+    let list = values.get("pipelines")?.as_array()?;
+    list.iter().map(|v| v.as_str().map(String::from)).collect()
+}
+
+/// The `priority` valve, where there is one that is an integer.
+pub(crate) fn priority(face: &Face) -> Option<i64> {
+    face.values.load().get("priority")?.as_i64()
+}

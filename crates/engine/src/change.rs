@@ -1,0 +1,211 @@
+//! The one place where the catalog changes: boot, folder, upload, URL, reload, delete, stop and start all become a [`CatalogChange`].
+//!
+//! Changes of one file come one after another, those of different files side by side. How a component becomes a version is `load`'s business.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::component::{ComponentFile, FileName, Origin};
+use model::error::LoadError;
+use model::limits::Limit;
+
+use crate::catalog::{Catalog, Entry, EntryState};
+use crate::load::{Applied, Source};
+use crate::slot::lock;
+use crate::{Engine, Installed, ManageError};
+
+/// What is to happen to one component file.
+#[derive(Debug)]
+pub(crate) enum CatalogChange {
+    /// A client brings it: load it, then store it.
+    Put(ComponentFile, Origin),
+    /// Look at the folder: load it if it is new or has changed; always if `force`.
+    Refresh { name: FileName, force: bool },
+    /// It is gone from the folder: if that is still so, remove its plugin.
+    Gone(FileName),
+    /// Remove its plugin, so that another file may have its id.
+    Yield(FileName),
+    /// Remove it from the folder, and its plugin.
+    Delete(FileName),
+    /// Stop its plugin.
+    Stop(FileName),
+    /// Start its plugin again.
+    Start(FileName),
+}
+
+/// The order of changes of one file.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    busy: Arc<tokio::sync::Mutex<()>>,
+    /// A look at the folder waits already: a second one would see the same.
+    looking: AtomicBool,
+}
+
+pub(crate) type Lanes = std::sync::Mutex<HashMap<FileName, Arc<Lane>>>;
+
+impl CatalogChange {
+    /// The file it is about.
+    pub(crate) fn file(&self) -> &FileName {
+        match self {
+            Self::Put(file, _) => &file.name,
+            Self::Refresh { name, .. }
+            | Self::Gone(name)
+            | Self::Yield(name)
+            | Self::Delete(name)
+            | Self::Stop(name)
+            | Self::Start(name) => name,
+        }
+    }
+}
+
+impl Engine {
+    /// Applies a change, in a task of its own: a client that leaves cannot leave it half-done.
+    pub(crate) async fn apply(
+        self: &Arc<Self>,
+        change: CatalogChange,
+    ) -> Result<Applied, ManageError> {
+        let engine = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let name = change.file().clone();
+            let result = engine.apply_here(change).await;
+            engine.forget_lane(&name);
+            result
+        });
+        match task.await {
+            Ok(result) => result,
+            Err(e) => {
+                tracing::error!(error = %e, "a change of the catalog broke off");
+                Err(LoadError::Host(format!("the change broke off: {e}")).into())
+            }
+        }
+    }
+
+    async fn apply_here(self: &Arc<Self>, change: CatalogChange) -> Result<Applied, ManageError> {
+        let lane = self.lane(change.file());
+        let is_look = matches!(change, CatalogChange::Refresh { force: false, .. });
+        if is_look && lane.looking.swap(true, Ordering::SeqCst) {
+            return Ok(Applied::Unchanged);
+        }
+        let _turn = lane.busy.lock().await;
+        if is_look {
+            lane.looking.store(false, Ordering::SeqCst);
+        }
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(ManageError::ShuttingDown);
+        }
+        match change {
+            CatalogChange::Put(file, origin) => {
+                let source = Source::Client(file, origin);
+                self.load(source).await.map_err(Into::into)
+            }
+            CatalogChange::Refresh { name, force } => {
+                let source = Source::Folder { name, force };
+                self.load(source).await.map_err(Into::into)
+            }
+            CatalogChange::Start(name) => {
+                let source = Source::Stopped(name);
+                self.load(source).await.map_err(Into::into)
+            }
+            CatalogChange::Gone(name) => {
+                let most = self.options.ceilings.get(Limit::ComponentBytes);
+                // An upload may have written it in the meantime, and what cannot be read is not gone.
+                match self.ports.components.read(name.clone(), most).await {
+                    Ok(None) => self.take_out(&name),
+                    Ok(Some(_)) | Err(_) => return Ok(Applied::Unchanged),
+                }
+                tracing::info!(file = %name, "a component file is gone; its plugin is removed");
+                Ok(Applied::Removed)
+            }
+            CatalogChange::Yield(name) => {
+                self.take_out(&name);
+                Ok(Applied::Removed)
+            }
+            CatalogChange::Delete(name) => {
+                self.ports.components.remove(name.clone()).await?;
+                self.take_out(&name);
+                tracing::info!(file = %name, "a component file was deleted; its plugin is removed");
+                Ok(Applied::Removed)
+            }
+            CatalogChange::Stop(name) => self.stop_file(&name),
+        }
+    }
+
+    /// Changes the entries; readers see the new snapshot at once.
+    pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut BTreeMap<FileName, Entry>) -> T) -> T {
+        let _one = lock(&self.editing);
+        let mut entries = self.catalog.load().entries.clone();
+        let result = change(&mut entries);
+        self.catalog.store(Arc::new(Catalog::new(entries)));
+        result
+    }
+
+    /// Makes the index anew, after valves or models have changed.
+    pub(crate) fn reindex(&self) {
+        self.edit(|_| ());
+    }
+
+    /// Takes a file and its plugin out of the catalog. Calls under way finish.
+    fn take_out(self: &Arc<Self>, name: &FileName) {
+        let entry = self.edit(|entries| entries.remove(name));
+        if let Some(slot) = entry.and_then(|e| e.slot) {
+            self.release(&slot.id, name);
+            self.retire(&slot, None, "it was removed");
+        }
+    }
+
+    fn stop_file(self: &Arc<Self>, name: &FileName) -> Result<Applied, ManageError> {
+        let stopped = self.edit(|entries| {
+            let entry = entries.get_mut(name)?;
+            let slot = entry.slot.clone()?;
+            entry.state = EntryState::Stopped;
+            Some(slot)
+        });
+        let Some(slot) = stopped else {
+            return Err(ManageError::NotFound(name.stem().into()));
+        };
+        self.retire(&slot, None, "it is stopped");
+        // The index leaves out filters that have no version.
+        self.reindex();
+        tracing::info!(plugin = %slot.id, file = %name, "a plugin was stopped");
+        Ok(Applied::Removed)
+    }
+
+    fn lane(&self, name: &FileName) -> Arc<Lane> {
+        Arc::clone(lock(&self.lanes).entry(name.clone()).or_default())
+    }
+
+    /// Is no change of this file under way?
+    pub(crate) fn is_quiet(&self, name: &FileName) -> bool {
+        self.lane(name).busy.try_lock().is_ok()
+    }
+
+    /// Waits until no other change of this file is under way; others wait until the answer is dropped.
+    pub(crate) async fn turn(&self, name: &FileName) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.lane(name).busy).lock_owned().await
+    }
+
+    /// Lets a lane go that nobody uses.
+    pub(crate) fn forget_lane(&self, name: &FileName) {
+        let mut lanes = lock(&self.lanes);
+        if lanes.get(name).is_some_and(|l| Arc::strong_count(l) == 1) {
+            lanes.remove(name);
+        }
+    }
+
+    /// Applies a change that puts a plugin to work.
+    pub(crate) async fn put(
+        self: &Arc<Self>,
+        file: ComponentFile,
+        origin: Origin,
+    ) -> Result<Installed, LoadError> {
+        match self.apply(CatalogChange::Put(file, origin)).await {
+            Ok(Applied::Loaded(installed)) => Ok(installed),
+            Ok(Applied::Unchanged | Applied::Removed) => {
+                Err(LoadError::Host("the component was not loaded".into()))
+            }
+            Err(ManageError::Load(e)) => Err(e),
+            Err(e) => Err(LoadError::Host(e.to_string())),
+        }
+    }
+}

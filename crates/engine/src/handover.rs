@@ -1,0 +1,167 @@
+//! Carries what a version remembers to the next one, and lets versions go: shut, drain, snapshot, restore; drain, stop, drop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use model::error::{Fault, LoadError, StageError};
+use model::limits::Limit;
+use model::plugin::{Plugin, Role};
+
+use crate::Engine;
+use crate::metrics::{Call, Outcome};
+use crate::slot::{Slot, Version, lock};
+
+/// A handover under way: calls wait. Dropped before it is done, they go on with the old version.
+pub(crate) struct Handover {
+    old: Arc<Version>,
+    done: bool,
+}
+
+impl Handover {
+    /// Moves what the version at work remembers into `new`, if both can. New calls wait from here on until [`Handover::done`].
+    pub(crate) async fn begin(
+        engine: &Engine,
+        slot: &Slot,
+        new: &Arc<dyn Plugin>,
+    ) -> Result<Option<Self>, LoadError> {
+        let Some(old) = slot.current.load_full() else {
+            return Ok(None);
+        };
+        let can = |plugin: &Arc<dyn Plugin>| plugin.about().roles.contains(&Role::Handover);
+        if !can(&old.plugin) || !can(new) {
+            return Ok(None);
+        }
+        old.gate.shut();
+        let handover = Self { old, done: false };
+        let old = &handover.old;
+        let bound = engine.drain_bound(old);
+        if tokio::time::timeout(bound, old.gate.emptied())
+            .await
+            .is_err()
+        {
+            let reason = format!("its calls did not end within {} ms", bound.as_millis());
+            return Err(LoadError::Start {
+                call: "snapshot",
+                fault: Fault::Unavailable {
+                    reason,
+                    retry_after_ms: None,
+                },
+            });
+        }
+        let snapshot = Arc::clone(&old.plugin).snapshot();
+        let snapshot = engine.timed(slot, Call::Snapshot, snapshot).await?;
+        let version = old.face.about.manifest.version.to_string();
+        let restore = Arc::clone(new).restore(version, snapshot);
+        engine.timed(slot, Call::Restore, restore).await?;
+        Ok(Some(handover))
+    }
+
+    /// The new version is at work, and the old one closed.
+    pub(crate) fn done(mut self) {
+        self.done = true;
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        if !self.done {
+            self.old.gate.open();
+        }
+    }
+}
+
+impl Engine {
+    /// Awaits a step of a handover and counts it. A step that fails fails the load; it says nothing about the version that serves.
+    async fn timed<T>(
+        &self,
+        slot: &Slot,
+        call: Call,
+        step: impl Future<Output = Result<T, StageError>>,
+    ) -> Result<T, LoadError> {
+        let began = self.ports.clock.monotonic();
+        let result = step.await;
+        let took = self.ports.clock.monotonic().saturating_sub(began);
+        let outcome = if result.is_ok() {
+            Outcome::Ok
+        } else {
+            Outcome::Failed
+        };
+        slot.meters.call(call, outcome, took);
+        result.map_err(|e| LoadError::Start {
+            call: call.as_str(),
+            fault: e.fault,
+        })
+    }
+
+    /// Puts `next` in the place of the version at work, if there is one, which then finishes its calls in the background, is stopped once, and let go.
+    pub(crate) fn retire(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        next: Option<Arc<Version>>,
+        ended: &'static str,
+    ) {
+        let Some(old) = slot.replace(next, ended) else {
+            return;
+        };
+        let (engine, slot) = (Arc::clone(self), Arc::clone(slot));
+        let mut retiring = lock(&self.retiring);
+        // Reap those that are over, so that the set does not grow.
+        while retiring.try_join_next().is_some() {}
+        retiring.spawn(async move { engine.drain(&slot, &old).await });
+    }
+
+    async fn drain(&self, slot: &Slot, old: &Arc<Version>) {
+        let (plugin, version) = (&slot.id, &old.face.about.manifest.version);
+        let bound = self.drain_bound(old);
+        if tokio::time::timeout(bound, old.gate.emptied())
+            .await
+            .is_err()
+        {
+            let in_flight = old.gate.in_flight();
+            tracing::warn!(%plugin, %version, in_flight, "a version that was let go still has calls under way; they end on their own");
+        }
+        let began = self.ports.clock.monotonic();
+        let stopped = Arc::clone(&old.plugin).stop().await;
+        let took = self.ports.clock.monotonic().saturating_sub(began);
+        let outcome = if stopped.is_ok() {
+            Outcome::Ok
+        } else {
+            Outcome::Failed
+        };
+        slot.meters.call(Call::Stop, outcome, took);
+        if let Err(error) = stopped {
+            tracing::warn!(%plugin, %version, %error, "a plugin did not stop cleanly");
+        }
+        slot.finished(old);
+        tracing::info!(%plugin, %version, "a version was let go");
+    }
+
+    fn drain_bound(&self, version: &Version) -> Duration {
+        let limits = &version.face.settings.limits;
+        let own = limits
+            .time(Limit::DeadlineMs)
+            .saturating_add(limits.time(Limit::StartDeadlineMs));
+        self.options.drain.unwrap_or(own)
+    }
+
+    /// Lets every version go and waits for them, at most this long: half of it for calls under way, the rest for the plugins to stop. Nothing can be
+    /// changed or called any more.
+    pub async fn shutdown(self: &Arc<Self>, within: Duration) {
+        self.closing
+            .store(true, std::sync::atomic::Ordering::SeqCst);
+        let catalog = self.catalog.load_full();
+        for (slot, _) in catalog.slots() {
+            self.retire(slot, None, "the host is shutting down");
+        }
+        let mut retiring = std::mem::take(&mut *lock(&self.retiring));
+        for last in [false, true] {
+            self.hurry.send_replace(last);
+            let all = async { while retiring.join_next().await.is_some() {} };
+            if tokio::time::timeout(within / 2, all).await.is_ok() {
+                return;
+            }
+        }
+        tracing::warn!("some plugins did not stop in time");
+    }
+}

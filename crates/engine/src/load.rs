@@ -1,0 +1,450 @@
+//! How a component becomes the version at work: settings, inspection, id, valves, load, handover, start, store, swap. A load that fails changes nothing
+//! but the reason shown.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use model::component::{ComponentFile, FileName, Origin};
+use model::error::LoadError;
+use model::id::PluginId;
+use model::limits::Limit;
+use model::plugin::{About, Plugin};
+use model::settings::PluginSettings;
+use sha2::Digest as _;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::catalog::{Entry, EntryState, Failure, Tried};
+use crate::handover::Handover;
+use crate::metrics::{Call, Meters, Outcome};
+use crate::quarantine::Health;
+use crate::settings::Settings;
+use crate::slot::{Slot, Version, lock};
+use crate::status::Reason;
+use crate::valves::StartValves;
+use crate::{Engine, Installed};
+
+/// Where a component comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A client brings it; it is stored once it works.
+    Client(ComponentFile, Origin),
+    /// It lies in the folder.
+    Folder { name: FileName, force: bool },
+    /// It lies in the folder and its plugin was stopped.
+    Stopped(FileName),
+}
+
+/// What a change did.
+#[derive(Debug)]
+pub(crate) enum Applied {
+    Loaded(Installed),
+    Unchanged,
+    Removed,
+}
+
+/// A component that is being loaded.
+struct Attempt {
+    file: ComponentFile,
+    origin: Origin,
+    store: bool,
+    tried: Tried,
+}
+
+/// A plugin that is loaded but not yet at work.
+pub(crate) struct Ready {
+    pub(crate) plugin: Arc<dyn Plugin>,
+    pub(crate) settings: Arc<PluginSettings>,
+    pub(crate) valves: StartValves,
+}
+
+impl Engine {
+    /// Loads one file. The caller holds its lane.
+    pub(crate) async fn load(self: &Arc<Self>, source: Source) -> Result<Applied, LoadError> {
+        // Held while there is much to read, compile or start; not while old calls finish.
+        let permit = Arc::clone(&self.loads).acquire_owned().await;
+        let permit = permit.map_err(|_| LoadError::Host("the host is shutting down".into()))?;
+        let name = match &source {
+            Source::Client(file, _) => file.name.clone(),
+            Source::Folder { name, .. } | Source::Stopped(name) => name.clone(),
+        };
+        let listed = !matches!(source, Source::Client(..));
+        let attempt = match self.attempt(source).await {
+            Ok(Some(attempt)) => attempt,
+            Ok(None) => return Ok(Applied::Unchanged),
+            Err(error) => return Err(self.failed(&name, Origin::Folder, None, error, listed)),
+        };
+        let (origin, tried) = (attempt.origin.clone(), attempt.tried.clone());
+        if listed {
+            self.loading(&name, &origin);
+        }
+        match self.bring_up(attempt, permit).await {
+            Ok(installed) => {
+                self.load_counts.ok.fetch_add(1, Ordering::Relaxed);
+                Ok(Applied::Loaded(installed))
+            }
+            Err(error) => Err(self.failed(&name, origin, Some(tried), error, listed)),
+        }
+    }
+
+    /// What there is to load; none if nothing has changed.
+    async fn attempt(&self, source: Source) -> Result<Option<Attempt>, LoadError> {
+        let (file, origin, store, force) = match source {
+            Source::Client(file, origin) => (file, origin, true, true),
+            Source::Folder { name, force } => {
+                let Some(file) = self.read(name).await? else {
+                    return Ok(None);
+                };
+                (file, Origin::Folder, false, force)
+            }
+            Source::Stopped(name) => {
+                let is_live = self
+                    .catalog
+                    .load()
+                    .entries
+                    .get(&name)
+                    .is_some_and(|e| matches!(e.state, EntryState::Live));
+                if is_live {
+                    return Ok(None);
+                }
+                let file = self.read(name).await?;
+                let file = file.ok_or_else(|| LoadError::Host("its file is gone".into()))?;
+                (file, Origin::Folder, false, true)
+            }
+        };
+        let settings = self.ports.components.read_settings(file.name.clone()).await;
+        let settings = settings.map_err(|e| LoadError::Host(e.to_string()))?;
+        let tried = Tried {
+            digest: sha2::Sha256::digest(&file.bytes).into(),
+            settings: settings.map(Into::into),
+        };
+        let catalog = self.catalog.load();
+        let entry = catalog.entries.get(&file.name);
+        if !force && entry.is_some_and(|e| self.is_as_it_was(e, &tried)) {
+            return Ok(None);
+        }
+        let origin = match (store, entry) {
+            // What was uploaded stays so while its content does.
+            (false, Some(e)) if e.tried.as_ref().is_some_and(|t| t.digest == tried.digest) => {
+                e.origin.clone()
+            }
+            _ => origin,
+        };
+        Ok(Some(Attempt {
+            file,
+            origin,
+            store,
+            tried,
+        }))
+    }
+
+    async fn read(&self, name: FileName) -> Result<Option<ComponentFile>, LoadError> {
+        let most = self.options.ceilings.get(Limit::ComponentBytes);
+        let file = self.ports.components.read(name, most).await;
+        file.map_err(|e| LoadError::Host(e.to_string()))
+    }
+
+    /// Would loading it again come to the same?
+    fn is_as_it_was(&self, entry: &Entry, tried: &Tried) -> bool {
+        if matches!(entry.state, EntryState::Stopped) {
+            return true;
+        }
+        let failure = match &entry.state {
+            EntryState::Failed(failure) => Some(failure),
+            EntryState::Live | EntryState::Loading | EntryState::Stopped => {
+                entry.last_error.as_ref()
+            }
+        };
+        let may_work_now = match failure.map(|f| &f.error) {
+            Some(LoadError::Host(_)) => true,
+            Some(LoadError::DuplicateId { id, file }) => {
+                self.holder(id).is_none_or(|f| f.as_str() != file)
+            }
+            _ => false,
+        };
+        entry.tried.as_ref() == Some(tried) && !may_work_now
+    }
+
+    async fn bring_up(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Installed, LoadError> {
+        let Attempt {
+            file,
+            origin,
+            store,
+            tried,
+        } = attempt;
+        let name = file.name.clone();
+        let settings = Settings::read(&name, tried.settings.as_deref())?;
+        let admission = settings.admission(&self.options)?;
+        let candidate = self.ports.loader.inspect(file.clone(), admission).await?;
+        let about = Arc::clone(candidate.about());
+        let claim = self.claim(&about, &name)?;
+        let checked = Arc::new(settings.check(&about, &self.options)?);
+        let valves = self
+            .start_valves(&about, &checked, settings.source(&about))
+            .await?;
+        let plugin = candidate
+            .load(Arc::clone(&checked), valves.announced())
+            .await?;
+        drop(permit);
+        let ready = Ready {
+            plugin,
+            settings: checked,
+            valves,
+        };
+        let installed = self
+            .put_to_work(ready, &name, origin, tried, store.then_some(file))
+            .await?;
+        claim.keep();
+        Ok(installed)
+    }
+
+    /// Hands over, starts, stores the file, and swaps.
+    async fn put_to_work(
+        self: &Arc<Self>,
+        ready: Ready,
+        name: &FileName,
+        origin: Origin,
+        tried: Tried,
+        store: Option<ComponentFile>,
+    ) -> Result<Installed, LoadError> {
+        let old = self
+            .catalog
+            .load()
+            .entries
+            .get(name)
+            .and_then(|e| e.slot.clone());
+        let same = old
+            .clone()
+            .filter(|slot| slot.id == ready.plugin.about().manifest.id);
+        let handover = match &same {
+            Some(slot) => Handover::begin(self, slot, &ready.plugin).await?,
+            None => None,
+        };
+        let began = self.ports.clock.monotonic();
+        let started = Arc::clone(&ready.plugin).start().await;
+        let fresh = Meters::default();
+        let took = self.ports.clock.monotonic().saturating_sub(began);
+        let outcome = if started.is_ok() {
+            Outcome::Ok
+        } else {
+            Outcome::Failed
+        };
+        same.as_ref()
+            .map_or(&fresh, |s| &s.meters)
+            .call(Call::Start, outcome, took);
+        started.map_err(|e| LoadError::Start {
+            call: "start",
+            fault: e.fault,
+        })?;
+        let generation = same
+            .as_ref()
+            .map_or(1, |s| s.face.load().generation.saturating_add(1));
+        let version = self.version(ready, generation);
+        self.ask_models(&version).await;
+        if self.closing.load(Ordering::SeqCst) {
+            self.stop_unused(&version).await;
+            return Err(LoadError::Host("the host is shutting down".into()));
+        }
+        if let Some(file) = store
+            && let Err(e) = self.ports.components.write(file).await
+        {
+            self.stop_unused(&version).await;
+            return Err(LoadError::Host(e.to_string()));
+        }
+        let slot = match same {
+            Some(slot) => slot,
+            None => Arc::new(Slot::new(
+                name.clone(),
+                Arc::clone(&version),
+                Health::new(self.options.quarantine),
+                fresh,
+            )),
+        };
+        self.swap(name, origin, tried, &slot, &version, old);
+        if let Some(handover) = handover {
+            handover.done();
+        }
+        let manifest = &version.face.about.manifest;
+        let replaced = generation > 1;
+        let digest = &version.face.about.digest;
+        tracing::info!(plugin = %manifest.id, version = %manifest.version, file = %name, %digest, replaced, "a plugin is at work");
+        Ok(Installed {
+            id: manifest.id.clone(),
+            version: manifest.version.clone(),
+            file: name.clone(),
+            replaced,
+        })
+    }
+
+    /// Puts the version in its place, and lets go what was there.
+    fn swap(
+        self: &Arc<Self>,
+        name: &FileName,
+        origin: Origin,
+        tried: Tried,
+        slot: &Arc<Slot>,
+        version: &Arc<Version>,
+        old: Option<Arc<Slot>>,
+    ) {
+        slot.health.reset();
+        let is_new = old.as_ref().is_none_or(|old| !Arc::ptr_eq(old, slot));
+        if !is_new {
+            self.retire(slot, Some(Arc::clone(version)), "it is stopped");
+        }
+        self.edit(|entries| {
+            entries.insert(
+                name.clone(),
+                Entry {
+                    origin,
+                    tried: Some(tried),
+                    slot: Some(Arc::clone(slot)),
+                    state: EntryState::Live,
+                    last_error: None,
+                },
+            )
+        });
+        if let Some(old) = old.filter(|_| is_new) {
+            // The file holds another plugin now.
+            self.release(&old.id, name);
+            self.retire(&old, None, "it was removed");
+        }
+    }
+
+    /// Shows a file that is loaded for the first time.
+    fn loading(&self, name: &FileName, origin: &Origin) {
+        if self.catalog.load().entries.contains_key(name) {
+            return;
+        }
+        self.edit(|entries| {
+            entries.entry(name.clone()).or_insert(Entry {
+                origin: origin.clone(),
+                tried: None,
+                slot: None,
+                state: EntryState::Loading,
+                last_error: None,
+            });
+        });
+    }
+
+    /// Notes why a file did not load; what served before goes on. A client's file that never worked is not listed.
+    fn failed(
+        &self,
+        name: &FileName,
+        origin: Origin,
+        tried: Option<Tried>,
+        error: LoadError,
+        list: bool,
+    ) -> LoadError {
+        self.load_counts.failed.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(file = %name, code = error.code(), %error, "a component did not load");
+        let reason = Reason::of_load(&error, self.ports.clock.now());
+        let failure = Failure {
+            error: error.clone(),
+            reason,
+        };
+        self.edit(|entries| match entries.get_mut(name) {
+            Some(entry) if list && !has_version(entry) => {
+                entry.tried = tried;
+                entry.state = EntryState::Failed(failure);
+            }
+            Some(entry) => {
+                // What lies in the folder was tried; what a client brought was never there.
+                if list {
+                    entry.tried = tried;
+                }
+                entry.last_error = Some(failure);
+            }
+            None if list => {
+                entries.insert(
+                    name.clone(),
+                    Entry {
+                        origin,
+                        tried,
+                        slot: None,
+                        state: EntryState::Failed(failure),
+                        last_error: None,
+                    },
+                );
+            }
+            None => {}
+        });
+        error
+    }
+
+    /// A version that was started but will not be used.
+    async fn stop_unused(&self, version: &Arc<Version>) {
+        if let Err(error) = Arc::clone(&version.plugin).stop().await {
+            tracing::warn!(%error, "a plugin did not stop cleanly");
+        }
+    }
+
+    /// Takes an id for a file.
+    fn claim(self: &Arc<Self>, about: &Arc<About>, name: &FileName) -> Result<Claim, LoadError> {
+        let id = about.manifest.id.clone();
+        let mut claims = lock(&self.claims);
+        match claims.get(&id) {
+            Some(file) if file != name => Err(LoadError::DuplicateId {
+                id: id.to_string(),
+                file: file.to_string(),
+            }),
+            Some(_) => Ok(Claim {
+                engine: None,
+                id,
+                file: name.clone(),
+            }),
+            None => {
+                claims.insert(id.clone(), name.clone());
+                Ok(Claim {
+                    engine: Some(Arc::clone(self)),
+                    id,
+                    file: name.clone(),
+                })
+            }
+        }
+    }
+
+    /// Lets an id go.
+    pub(crate) fn release(&self, id: &PluginId, name: &FileName) {
+        let mut claims = lock(&self.claims);
+        if claims.get(id) == Some(name) {
+            claims.remove(id);
+        }
+    }
+
+    /// The file that has this id.
+    fn holder(&self, id: &str) -> Option<FileName> {
+        let id = PluginId::new(id).ok()?;
+        lock(&self.claims).get(&id).cloned()
+    }
+}
+
+fn has_version(entry: &Entry) -> bool {
+    entry
+        .slot
+        .as_ref()
+        .is_some_and(|s| s.current.load().is_some())
+}
+
+/// An id taken for a file; given back when dropped, unless it is kept or was the file's already.
+struct Claim {
+    engine: Option<Arc<Engine>>,
+    id: PluginId,
+    file: FileName,
+}
+
+impl Claim {
+    fn keep(mut self) {
+        self.engine = None;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(engine) = &self.engine {
+            engine.release(&self.id, &self.file);
+        }
+    }
+}
