@@ -1,0 +1,331 @@
+//! Request bodies as JSON text: checked once, passed on as they came. Nothing is parsed into a tree here, so that numbers keep every
+//! digit, objects the order of their keys, and large bodies their one copy.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Why a body cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unusable {
+    /// Not JSON.
+    #[error("the body is not JSON: {0}")]
+    Syntax(String),
+    /// JSON, but not an object.
+    #[error("the body is {0}; a JSON object is needed")]
+    NotAnObject(&'static str),
+    /// Too many arrays and objects in each other.
+    #[error("the body nests deeper than {0} levels")]
+    TooDeep(usize),
+    /// Half of a UTF-16 pair, which is no character.
+    #[error("the body has an unpaired surrogate (\\ud800 to \\udfff)")]
+    LoneSurrogate,
+}
+
+/// An object's fields: each key once, in the order of first appearance, with the value that came last.
+#[derive(Debug)]
+pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A message of a chat, as far as the server reads it.
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    /// `user`, `assistant`, ..; none if absent or no string.
+    pub(crate) role: Option<Cow<'a, str>>,
+    /// None if absent.
+    pub(crate) content: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a body: valid JSON, an object, no deeper than `depth`.
+    ///
+    /// # Errors
+    /// Each of [`Unusable`].
+    pub(crate) fn parse(body: &'a [u8], depth: usize) -> Result<Self, Unusable> {
+        check(body, depth)?;
+        let text = std::str::from_utf8(body).map_err(|e| Unusable::Syntax(e.to_string()))?;
+        let raw: &RawValue =
+            serde_json::from_str(text).map_err(|e| Unusable::Syntax(e.to_string()))?;
+        Self::of(raw)
+    }
+
+    /// The fields of a value that is known to be JSON.
+    ///
+    /// # Errors
+    /// [`Unusable::NotAnObject`].
+    pub(crate) fn of(raw: &'a RawValue) -> Result<Self, Unusable> {
+        match kind(raw) {
+            "an object" => {
+                serde_json::from_str(raw.get()).map_err(|e| Unusable::Syntax(e.to_string()))
+            }
+            other => Err(Unusable::NotAnObject(other)),
+        }
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| *v)
+    }
+
+    /// The value of a key, where it is there and not `null`.
+    pub(crate) fn present(&self, key: &str) -> Option<&'a RawValue> {
+        self.get(key).filter(|v| v.get() != "null")
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(k, v)| (k.as_ref(), *v))
+    }
+}
+
+/// What a JSON value is, with its article.
+pub(crate) fn kind(raw: &RawValue) -> &'static str {
+    match raw.get().as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// The text of a JSON string.
+pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str::<String>(raw.get())
+            .ok()
+            .map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// Appends a text as a JSON string.
+pub(crate) fn push_string(out: &mut String, text: &str) {
+    match serde_json::to_string(text) {
+        Ok(quoted) => out.push_str(&quoted),
+        Err(_) => out.push_str("\"\""),
+    }
+}
+
+/// One pass over the bytes, valid or not: how deep do they nest, and is there an unpaired surrogate?
+fn check(body: &[u8], max_depth: usize) -> Result<(), Unusable> {
+    let (mut depth, mut at) = (0usize, 0);
+    while let Some(byte) = body.get(at) {
+        at += 1;
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > max_depth {
+                    return Err(Unusable::TooDeep(max_depth));
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => at = after_string(body, at)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The place after the string that begins at `at`.
+fn after_string(body: &[u8], mut at: usize) -> Result<usize, Unusable> {
+    loop {
+        let rest = body.get(at..).unwrap_or(&[]);
+        let Some(stop) = rest.iter().position(|b| matches!(b, b'"' | b'\\')) else {
+            return Ok(body.len());
+        };
+        at += stop;
+        if body.get(at) == Some(&b'"') {
+            return Ok(at + 1);
+        }
+        match unit(body, at) {
+            Some(0xD800..=0xDBFF) if matches!(unit(body, at + 6), Some(0xDC00..=0xDFFF)) => {
+                at += 12;
+            }
+            Some(0xD800..=0xDFFF) => return Err(Unusable::LoneSurrogate),
+            _ => at += 2,
+        }
+    }
+}
+
+/// The UTF-16 unit of a `\uXXXX` at this place.
+fn unit(body: &[u8], at: usize) -> Option<u16> {
+    let hex = body.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut all: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                while let Some(Text(key)) = map.next_key()? {
+                    all.push((key, map.next_value()?));
+                }
+                Ok(Fields(last_wins(all)))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
+/// Keeps of each key the first place and the last value.
+fn last_wins<'a>(all: Vec<(Cow<'a, str>, &'a RawValue)>) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+    let mut seen: HashMap<Cow<'a, str>, usize> = HashMap::with_capacity(all.len());
+    let mut kept: Vec<(Cow<'a, str>, &'a RawValue)> = Vec::with_capacity(all.len());
+    for (key, value) in all {
+        if let Some(slot) = seen.get(&key).and_then(|at| kept.get_mut(*at)) {
+            slot.1 = value;
+            continue;
+        }
+        seen.insert(key.clone(), kept.len());
+        kept.push((key, value));
+    }
+    kept
+}
+
+/// A string, borrowed where it has no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrow;
+        impl<'de> Visitor<'de> for Borrow {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(v)))
+            }
+
+            fn visit_str<E>(self, v: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(v.into())))
+            }
+        }
+        deserializer.deserialize_str(Borrow)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Message<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a message, which is a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Message<'de>, A::Error> {
+                let mut message = Message {
+                    role: None,
+                    content: None,
+                };
+                while let Some(Text(key)) = map.next_key()? {
+                    match key.as_ref() {
+                        "role" => message.role = string(map.next_value::<&RawValue>()?),
+                        "content" => message.content = Some(map.next_value()?),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(message)
+            }
+        }
+        deserializer.deserialize_map(Read)
+    }
+}
+
+/// The first part of type `text` in a list of content parts, as a JSON string.
+pub(crate) fn first_text<'a>(parts: &'a RawValue) -> Option<&'a RawValue> {
+    struct Parts;
+    impl<'de> Visitor<'de> for Parts {
+        type Value = Option<&'de RawValue>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(part) = seq.next_element::<&RawValue>()? {
+                if found.is_none()
+                    && let Ok(fields) = Fields::of(part)
+                    && fields.get("type").and_then(string).as_deref() == Some("text")
+                {
+                    found = fields.get("text");
+                }
+            }
+            Ok(found)
+        }
+    }
+    let mut reader: serde_json::Deserializer<serde_json::de::StrRead<'a>> =
+        serde_json::Deserializer::from_str(parts.get());
+    reader.deserialize_seq(Parts).ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(body: &str) -> Result<Vec<(String, String)>, Unusable> {
+        let parsed = Fields::parse(body.as_bytes(), 4)?;
+        Ok(parsed
+            .iter()
+            .map(|(k, v)| (k.to_owned(), v.get().to_owned()))
+            .collect())
+    }
+
+    #[test]
+    fn numbers_and_order_stay_and_the_last_duplicate_wins() {
+        let pairs = fields(r#"{"z":1E5,"a":0.10,"z\u0061":-0,"z":[1, 2]}"#).unwrap();
+        let flat: Vec<_> = pairs.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(flat, ["z=[1, 2]", "a=0.10", "za=-0"]);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_apart() {
+        assert!(matches!(fields(r#"{"a":}"#), Err(Unusable::Syntax(_))));
+        assert!(matches!(
+            fields("[1]"),
+            Err(Unusable::NotAnObject("an array"))
+        ));
+        assert_eq!(fields("[[[[[").unwrap_err(), Unusable::TooDeep(4));
+        assert!(fields(r#"{"a":[[[1]]],"b":"[[[[[["}"#).is_ok());
+        for lone in [
+            r#"{"a":"\ud800"}"#,
+            r#"{"a":"\ud800\u0041"}"#,
+            r#"{"a":"\udc00"}"#,
+        ] {
+            assert_eq!(fields(lone).unwrap_err(), Unusable::LoneSurrogate, "{lone}");
+        }
+        assert!(fields(r#"{"a":"\ud83d\ude00 \\ud800"}"#).is_ok());
+        assert!(matches!(
+            Fields::parse(b"{\"a\":\"\xff\"}", 4),
+            Err(Unusable::Syntax(_))
+        ));
+    }
+
+    #[test]
+    fn the_first_text_part_is_found() {
+        let raw: Box<RawValue> = serde_json::from_str(
+            r#"[{"type":"image_url"},{"type":"text","text":"t1"},{"type":"text","text":"t2"}]"#,
+        )
+        .unwrap();
+        assert_eq!(first_text(&raw).map(RawValue::get), Some("\"t1\""));
+    }
+}

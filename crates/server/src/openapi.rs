@@ -1,0 +1,206 @@
+//! The OpenAPI 3.1 document, made from the table of routes and the schemas beside this file. It lists what the table lists: there is
+//! no second list to forget.
+
+mod schemas;
+
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::config::Compat;
+use crate::routes::table::{Access, Op, ROUTES, Route};
+
+/// The whole document.
+#[must_use]
+pub fn document(compat: Compat) -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES {
+        for path in route.paths() {
+            let operation = operation(route, &path, compat);
+            let here = paths.entry(path).or_insert_with(|| json!({}));
+            here[route.method.as_str().to_ascii_lowercase()] = operation;
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Weir",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": "A WebAssembly-sandboxed pipeline runtime: the Open WebUI Pipelines contract, bare and under /v1, and Weir's own API under /api/v1.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas::all(),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "responses": {
+                "Problem": {
+                    "description": "It did not work; `error.code` is stable, and the reason phrase holds the message too.",
+                    "content": {"application/json": {"schema": reference("Problem")}},
+                },
+            },
+        },
+    })
+}
+
+fn operation(route: &Route, path: &str, compat: Compat) -> Value {
+    let mut operation = json!({
+        "operationId": operation_id(route, path),
+        "summary": route.summary,
+        "tags": [if route.also_v1 { "Open WebUI" } else { "Weir" }],
+        "responses": {
+            "200": {"description": "It worked.", "content": gives(route)},
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
+    });
+    if needs_key(route.access, compat) {
+        operation["security"] = json!([{"key": []}]);
+    }
+    let mut parameters = Vec::new();
+    if path.contains("{id}") {
+        parameters.push(json!({
+            "name": "id",
+            "in": "path",
+            "required": true,
+            "description": "A plugin's id; filters also by a manifold's model. A slash in it may stand as it is, or as %2F.",
+            "schema": {"type": "string"},
+        }));
+    }
+    if route.op == Op::InstallPlugin {
+        operation["responses"]["201"] = json!({
+            "description": "A new plugin.",
+            "content": gives(route),
+        });
+        parameters.push(json!({
+            "name": "name",
+            "in": "query",
+            "description": "The file name, ending in .wasm; needed unless the body is a form.",
+            "schema": {"type": "string"},
+        }));
+    }
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if let Some(takes) = route.takes {
+        let mut content = content(takes);
+        if route.op == Op::InstallPlugin {
+            content["multipart/form-data"] = json!({"schema": reference("UploadForm")});
+        }
+        operation["requestBody"] = json!({"required": true, "content": content});
+    }
+    operation
+}
+
+fn needs_key(access: Access, compat: Compat) -> bool {
+    match access {
+        Access::Open => false,
+        Access::Key | Access::KeyAfterBodyInStrict => true,
+        Access::OpenInStrict => compat == Compat::Default,
+    }
+}
+
+fn gives(route: &Route) -> Value {
+    let mut content = content(route.gives);
+    if route.op == Op::Chat {
+        content["text/event-stream"] = json!({
+            "schema": {
+                "type": "string",
+                "description": "OpenAI chunks as events, `data: {..}`, ended by `data: [DONE]`. A failure is an event with `error`.",
+            },
+        });
+    }
+    content
+}
+
+fn content(named: &str) -> Value {
+    let (kind, schema) = named.split_once(' ').unwrap_or(("application/json", named));
+    json!({kind: {"schema": reference(schema)}})
+}
+
+fn reference(schema: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+/// Unique: the method and the path, in words.
+fn operation_id(route: &Route, path: &str) -> String {
+    let verb = match route.method {
+        Method::GET => "get",
+        Method::POST => "post",
+        Method::PUT => "put",
+        Method::DELETE => "delete",
+        _ => "call",
+    };
+    let words: Vec<_> = path
+        .split(['/', '.'])
+        .filter(|w| !w.is_empty())
+        .map(|w| w.trim_matches(['{', '}']))
+        .collect();
+    if words.is_empty() {
+        return format!("{verb}_root");
+    }
+    format!("{verb}_{}", words.join("_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_schema_is_used() {
+        let document = document(Compat::Default);
+        let text = document.to_string();
+        let known: BTreeSet<_> = schemas::all().keys().cloned().collect();
+        let marker = "#/components/schemas/";
+        let used: BTreeSet<_> = text
+            .split(marker)
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(used, known);
+    }
+
+    #[test]
+    fn operations_are_all_there_and_have_names_of_their_own() {
+        let document = document(Compat::Default);
+        let mut names = BTreeSet::new();
+        let mut count = 0;
+        for path in document["paths"].as_object().unwrap().values() {
+            for operation in path.as_object().unwrap().values() {
+                count += 1;
+                names.insert(operation["operationId"].as_str().unwrap().to_owned());
+            }
+        }
+        assert_eq!(count, ROUTES.iter().map(|r| r.paths().len()).sum::<usize>());
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn the_key_is_asked_for_where_it_is_needed() {
+        let has = |compat, path: &str, method: &str| {
+            document(compat)["paths"][path][method]
+                .get("security")
+                .is_some()
+        };
+        assert!(!has(Compat::Default, "/", "get"));
+        assert!(!has(Compat::Default, "/healthz", "get"));
+        assert!(has(Compat::Default, "/v1/chat/completions", "post"));
+        assert!(!has(Compat::Strict, "/v1/chat/completions", "post"));
+        assert!(has(Compat::Strict, "/models", "get"));
+        assert!(has(Compat::Strict, "/metrics", "get"));
+    }
+
+    #[test]
+    fn the_document_is_kept_with_the_docs() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api/openapi.json");
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        let now = format!("{:#}\n", document(Compat::Default));
+        if std::env::var_os("WEIR_BLESS").is_some() {
+            std::fs::write(path, &now).unwrap();
+            return;
+        }
+        assert!(
+            kept == now,
+            "docs/api/openapi.json is out of date; run this test with WEIR_BLESS=1"
+        );
+    }
+}

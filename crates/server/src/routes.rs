@@ -1,0 +1,359 @@
+//! The one table of routes: the router, the check of keys and methods, and the OpenAPI document all come from it.
+
+mod api;
+mod chat;
+mod filters;
+mod manage;
+mod models;
+mod plugins;
+mod status;
+pub(crate) mod table;
+mod valves;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::any;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use percent_encoding::percent_decode_str;
+use tower::ServiceExt;
+use tracing::Instrument;
+
+use crate::app::App;
+use crate::body::Held;
+use crate::cors;
+use crate::rescue::Problem;
+use crate::{auth, request_id};
+use table::{Access, Op, ROUTES, Route};
+
+/// What a handler answers.
+pub(crate) type Answer = Result<Response, Problem>;
+
+/// One request on its way to its handler, but for its body.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    pub(crate) head: http::request::Parts,
+    /// The id in the path, decoded; empty where the route has none.
+    pub(crate) id: String,
+    /// Is the reference's behaviour wanted? Never on our own routes.
+    pub(crate) strict: bool,
+}
+
+/// Routes of one path, in the order of the table.
+type Here = Vec<&'static Route>;
+
+/// Paths with an id in them, which axum cannot route since an id may hold slashes.
+#[derive(Debug, Default)]
+struct Patterns(Vec<Pattern>);
+
+#[derive(Debug)]
+struct Pattern {
+    before: String,
+    after: &'static str,
+    here: Here,
+}
+
+/// The router over the whole table.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let mut fixed: BTreeMap<String, Here> = BTreeMap::new();
+    let mut patterns: BTreeMap<String, Here> = BTreeMap::new();
+    for route in ROUTES {
+        for path in route.paths() {
+            let kind = if path.contains("{id}") {
+                &mut patterns
+            } else {
+                &mut fixed
+            };
+            kind.entry(path).or_default().push(route);
+        }
+    }
+    let patterns = Arc::new(Patterns::new(patterns));
+    let paths: Arc<[String]> = fixed.keys().cloned().collect();
+    let mut router = Router::new();
+    for (path, here) in fixed {
+        let (app, here) = (app.clone(), Arc::new(here));
+        let serve = move |request| serve(app.clone(), here.clone(), String::new(), request);
+        router = router.route(&path, any(serve));
+    }
+    let app = app.clone();
+    router.fallback(move |request| elsewhere(app.clone(), patterns.clone(), paths.clone(), request))
+}
+
+/// Answers a request: gives it an id, routes it, logs it.
+pub(crate) async fn answer(app: &Arc<App>, router: Router, request: Request<Body>) -> Response {
+    let id = request_id::of(request.headers());
+    let started = app.config.clock.monotonic();
+    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or(""));
+    let (cors, strict) = (&app.config.cors, app.strict());
+    let page = cors::Page::of(request.headers(), cors, strict);
+    let log = tracing::enabled!(tracing::Level::DEBUG)
+        .then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let preflight = cors::preflight(request.method(), request.headers(), cors, strict);
+    let mut response = match preflight {
+        Some(response) => response,
+        None => match router.oneshot(request).instrument(span.clone()).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+    };
+    let took = app.config.clock.monotonic().saturating_sub(started);
+    let status = response.status();
+    let headers = response.headers_mut();
+    headers.insert(request_id::HEADER, id);
+    if strict && status != StatusCode::INTERNAL_SERVER_ERROR {
+        headers.insert("x-process-time", HeaderValue::from(took.as_secs()));
+    }
+    if let Some(page) = page.filter(|_| !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN))
+    {
+        page.mark(headers);
+    }
+    span.in_scope(|| {
+        let status = status.as_u16();
+        if status >= 500 {
+            tracing::warn!(status, took_us = took.as_micros(), "a request failed");
+        } else if let Some((method, path)) = log {
+            tracing::debug!(%method, path, status, took_us = took.as_micros(), "answered a request");
+        }
+    });
+    response
+}
+
+/// Serves a request whose path is known.
+async fn serve(app: Arc<App>, here: Arc<Here>, id: String, request: Request<Body>) -> Response {
+    let strict = app.strict() && here.iter().any(|r| r.also_v1);
+    match reach(app, &here, id, strict, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(strict),
+    }
+}
+
+async fn reach(
+    app: Arc<App>,
+    here: &Here,
+    id: String,
+    strict: bool,
+    request: Request<Body>,
+) -> Answer {
+    let (head, body) = request.into_parts();
+    // HEAD is GET without the body, which hyper leaves out; the reference does not know it.
+    let wanted = match head.method {
+        Method::HEAD if !strict => &Method::GET,
+        ref method => method,
+    };
+    let Some(route) = here.iter().find(|r| r.method == *wanted) else {
+        let allow: Vec<_> = here.iter().map(|r| r.method.as_str()).collect();
+        return Err(Problem::method_not_allowed(&allow.join(", ")));
+    };
+    if route.access.needs_key_first(app.strict()) {
+        auth::check(&head.headers, &app.config.key)?;
+    }
+    let call = Call {
+        app,
+        head,
+        id,
+        strict,
+    };
+    run(route.op, call, body).await
+}
+
+/// Paths with ids, a slash too many, and what is not there.
+async fn elsewhere(
+    app: Arc<App>,
+    patterns: Arc<Patterns>,
+    paths: Arc<[String]>,
+    request: Request<Body>,
+) -> Response {
+    let strict = app.strict();
+    let path = request.uri().path();
+    if let Some((here, id)) = patterns.find(path, strict) {
+        return serve(app, Arc::new(here.clone()), id, request).await;
+    }
+    let short = path.trim_end_matches('/');
+    let known = paths.iter().any(|p| p == short) || patterns.find(short, strict).is_some();
+    if short.len() < path.len()
+        && known
+        && let Some(response) = redirect(&request, short, strict)
+    {
+        return response;
+    }
+    Problem::not_found("not_found", "Not Found").into_response(strict)
+}
+
+/// 307 to the same path without the slash at its end.
+fn redirect(request: &Request<Body>, path: &str, strict: bool) -> Option<Response> {
+    let query = request
+        .uri()
+        .query()
+        .map_or(String::new(), |q| format!("?{q}"));
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|h| h.to_str().ok());
+    let location = match host {
+        Some(host) if strict => format!("http://{host}{path}{query}"),
+        _ => format!("{path}{query}"),
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    // `//host/..` would leave this server.
+    let location = HeaderValue::from_str(&location)
+        .ok()
+        .filter(|_| !path.starts_with("//"))?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Some(response)
+}
+
+impl Patterns {
+    fn new(all: BTreeMap<String, Here>) -> Self {
+        let mut patterns: Vec<_> = all
+            .into_iter()
+            .filter_map(|(path, here)| {
+                let template = here.first()?.path;
+                let (_, after) = template.split_once("{id}")?;
+                let (before, _) = path.split_once("{id}")?;
+                Some(Pattern {
+                    before: before.into(),
+                    after,
+                    here,
+                })
+            })
+            .collect();
+        // The most particular first.
+        patterns.sort_by_key(|p| std::cmp::Reverse((p.before.len(), p.after.len())));
+        Self(patterns)
+    }
+
+    /// The routes of a path, and the id in it. Whatever lies between a pattern's ends is the id, slashes included, except in
+    /// strict mode, where a slash is never part of one.
+    fn find(&self, path: &str, strict: bool) -> Option<(&Here, String)> {
+        self.0.iter().find_map(|p| {
+            let raw = path
+                .strip_prefix(p.before.as_str())?
+                .strip_suffix(p.after)?;
+            let id = percent_decode_str(raw).decode_utf8().ok()?;
+            let fits = !id.is_empty()
+                && !(strict && id.contains('/'))
+                && (!p.after.is_empty() || !raw.ends_with('/'));
+            fits.then(|| (&p.here, id.into_owned()))
+        })
+    }
+}
+
+impl Call {
+    /// Reads the body, bounded as any.
+    pub(crate) async fn read(&self, body: Body) -> Result<Held, Problem> {
+        self.read_up_to(self.app.config.limits.max_body_bytes, body)
+            .await
+    }
+
+    /// Reads the body, bounded by `max` bytes.
+    pub(crate) async fn read_up_to(&self, max: usize, body: Body) -> Result<Held, Problem> {
+        crate::body::read(&self.app, &self.head.headers, body, max).await
+    }
+
+    /// Strict mode's late check of the key, on routes that read their body before it.
+    pub(crate) fn check_key(&self) -> Result<(), Problem> {
+        auth::check(&self.head.headers, &self.app.config.key)
+    }
+}
+
+impl Access {
+    fn needs_key_first(self, strict: bool) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Key => true,
+            Self::OpenInStrict | Self::KeyAfterBodyInStrict => !strict,
+        }
+    }
+}
+
+/// An answer in JSON.
+pub(crate) fn json(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+async fn run(op: Op, call: Call, body: Body) -> Answer {
+    match op {
+        Op::Status => Ok(status::status()),
+        Op::Health => Ok(status::health()),
+        Op::Ready => status::ready(&call),
+        Op::Metrics => Ok(status::metrics(&call)),
+        Op::OpenApi => Ok(status::openapi(&call)),
+        Op::Models => Ok(models::models(&call).await),
+        Op::Pipelines => Ok(models::pipelines(&call)),
+        Op::Add => Box::pin(manage::add(call, body)).await,
+        Op::Upload => Box::pin(manage::upload(call, body)).await,
+        Op::Delete => Box::pin(manage::delete(call, body)).await,
+        Op::Reload => Box::pin(manage::reload(&call)).await,
+        Op::Chat => Box::pin(chat::chat(call, body)).await,
+        Op::Inlet => Box::pin(filters::inlet(call, body)).await,
+        Op::Outlet => Box::pin(filters::outlet(call, body)).await,
+        Op::Valves => valves::get(&call),
+        Op::ValvesSpec => valves::spec(&call),
+        Op::ValvesUpdate => Box::pin(valves::update(call, body)).await,
+        Op::ListPlugins => Ok(plugins::list(&call)),
+        Op::InstallPlugin => Box::pin(manage::install(call, body)).await,
+        Op::GetPlugin => plugins::get(&call),
+        Op::DeletePlugin => Box::pin(plugins::delete(&call)).await,
+        Op::ReloadPlugin => Box::pin(plugins::reload(&call)).await,
+        Op::StartPlugin => Box::pin(plugins::start(&call)).await,
+        Op::StopPlugin => Box::pin(plugins::stop(&call)).await,
+        Op::PluginGrants => plugins::grants(&call),
+        Op::PluginLimits => plugins::limits(&call),
+        Op::PluginFaults => plugins::faults(&call),
+        Op::ReloadAll => Box::pin(plugins::reload_all(&call)).await,
+        Op::Execute => Box::pin(api::execute(call, body)).await,
+        Op::ChainInlet => Box::pin(api::inlet(call, body)).await,
+        Op::ChainOutlet => Box::pin(api::outlet(call, body)).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patterns() -> Patterns {
+        let mut all: BTreeMap<String, Here> = BTreeMap::new();
+        for route in ROUTES {
+            for path in route.paths().into_iter().filter(|p| p.contains("{id}")) {
+                all.entry(path).or_default().push(route);
+            }
+        }
+        Patterns::new(all)
+    }
+
+    #[test]
+    fn ids_may_hold_slashes_but_not_in_strict_mode() {
+        let all = patterns();
+        let check = |path: &str, strict: bool, id: Option<&str>| {
+            let found = all.find(path, strict).map(|(_, id)| id);
+            assert_eq!(found.as_deref(), id, "{path}");
+        };
+        check("/m.org/p.2:x/filter/inlet", false, Some("m.org/p.2:x"));
+        check(
+            "/v1/m.org%2Fp.2%3Ax/filter/inlet",
+            false,
+            Some("m.org/p.2:x"),
+        );
+        check("/m.org/p.2:x/filter/inlet", true, None);
+        check("/m.org%2Fp.2%3Ax/filter/inlet", true, None);
+        check("/filter%5Fbasic/filter/inlet", true, Some("filter_basic"));
+        check("/v1/valves", false, Some("v1"));
+        check("/valves", false, None);
+        check("/a%ff/valves", false, None);
+        check("/api/v1/plugins/a/b", false, Some("a/b"));
+        check("/api/v1/plugins/a/b/reload", false, Some("a/b"));
+        check("/api/v1/plugins/a%2Freload", false, Some("a/reload"));
+        check("/api/v1/plugins/", false, None);
+        check("/api/v1/plugins/a/", false, None);
+    }
+}

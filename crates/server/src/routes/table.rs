@@ -1,0 +1,149 @@
+//! The routes: method, path, who may call, and what the OpenAPI document says of each.
+
+use http::Method;
+
+/// One route.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    /// With `{id}` where an id stands.
+    pub(crate) path: &'static str,
+    pub(crate) op: Op,
+    pub(crate) access: Access,
+    /// Is it there under `/v1` as well?
+    pub(crate) also_v1: bool,
+    /// One line for the OpenAPI document.
+    pub(crate) summary: &'static str,
+    /// What goes in, by the name of a schema; a content type other than JSON stands before a space.
+    pub(crate) takes: Option<&'static str>,
+    /// What comes out, likewise.
+    pub(crate) gives: &'static str,
+}
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Anybody.
+    Open,
+    /// Holders of the key.
+    Key,
+    /// Holders of the key; in strict mode anybody.
+    OpenInStrict,
+    /// Holders of the key; in strict mode a body that cannot be read is refused before the key is looked at.
+    KeyAfterBodyInStrict,
+}
+
+/// What a route does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Op {
+    Status,
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    Models,
+    Pipelines,
+    Add,
+    Upload,
+    Delete,
+    Reload,
+    Chat,
+    Inlet,
+    Outlet,
+    Valves,
+    ValvesSpec,
+    ValvesUpdate,
+    ListPlugins,
+    InstallPlugin,
+    GetPlugin,
+    DeletePlugin,
+    ReloadPlugin,
+    StartPlugin,
+    StopPlugin,
+    PluginGrants,
+    PluginLimits,
+    PluginFaults,
+    ReloadAll,
+    Execute,
+    ChainInlet,
+    ChainOutlet,
+}
+
+impl Route {
+    /// The paths it is served at.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let mut paths = vec![self.path.to_owned()];
+        if self.also_v1 {
+            paths.push(format!("/v1{}", self.path.trim_end_matches('/')));
+        }
+        paths
+    }
+}
+
+/// A route of the Open WebUI contract, bare and under `/v1`.
+macro_rules! both {
+    ($method:ident $path:literal $op:ident $access:ident, $takes:expr => $gives:literal, $summary:literal) => {
+        Route {
+            method: Method::$method,
+            path: $path,
+            op: Op::$op,
+            access: Access::$access,
+            also_v1: true,
+            summary: $summary,
+            takes: $takes,
+            gives: $gives,
+        }
+    };
+}
+
+/// A route of our own.
+macro_rules! own {
+    ($method:ident $path:literal $op:ident $access:ident, $takes:expr => $gives:literal, $summary:literal) => {
+        Route {
+            also_v1: false,
+            ..both!($method $path $op $access, $takes => $gives, $summary)
+        }
+    };
+}
+
+const COMPONENT: Option<&str> = Some("application/wasm Component");
+
+/// All of them.
+#[rustfmt::skip]
+pub(crate) static ROUTES: &[Route] = &[
+    both!(GET "/" Status Open, None => "Status", "Is this a pipelines server?"),
+    both!(GET "/models" Models Key, None => "ModelList", "The models and filters on offer"),
+    both!(GET "/pipelines" Pipelines Key, None => "PipelineList", "The loaded plugins, as Open WebUI's admin page lists them"),
+    both!(POST "/pipelines/add" Add KeyAfterBodyInStrict, Some("AddForm") => "Done", "Fetch a component from an allowed origin and put it to work"),
+    both!(POST "/pipelines/upload" Upload KeyAfterBodyInStrict, Some("multipart/form-data UploadForm") => "Done", "Put an uploaded component to work"),
+    both!(DELETE "/pipelines/delete" Delete KeyAfterBodyInStrict, Some("DeleteForm") => "Done", "Delete a plugin and its file"),
+    both!(POST "/pipelines/reload" Reload Key, None => "Message", "Load every plugin again"),
+    both!(POST "/chat/completions" Chat OpenInStrict, Some("ChatForm") => "Completion", "Chat with a pipe, streamed unless `stream` is false"),
+    both!(GET "/{id}/valves" Valves OpenInStrict, None => "Values", "The valves' values"),
+    both!(GET "/{id}/valves/spec" ValvesSpec OpenInStrict, None => "JsonSchema", "The valves' JSON Schema"),
+    both!(POST "/{id}/valves/update" ValvesUpdate OpenInStrict, Some("Values") => "Values", "Replace the valves' values; what is left out goes back to its default"),
+    both!(POST "/{id}/filter/inlet" Inlet OpenInStrict, Some("FilterForm") => "Body", "Run one plugin's inlet"),
+    both!(POST "/{id}/filter/outlet" Outlet OpenInStrict, Some("FilterForm") => "Body", "Run one plugin's outlet"),
+    own!(GET "/healthz" Health Open, None => "Status", "Does the server answer?"),
+    own!(GET "/readyz" Ready Open, None => "Status", "Is the first look at the plugins folder over?"),
+    own!(GET "/metrics" Metrics Key, None => "text/plain Text", "Metrics in the Prometheus text format"),
+    own!(GET "/openapi.json" OpenApi OpenInStrict, None => "AnyObject", "This document"),
+    own!(GET "/api/v1/plugins" ListPlugins Key, None => "PluginList", "All plugins and failed files"),
+    own!(POST "/api/v1/plugins" InstallPlugin Key, COMPONENT => "Installed", "Put a component to work: its bytes with ?name=x.wasm, or a form with a file"),
+    own!(PUT "/api/v1/plugins" InstallPlugin Key, COMPONENT => "Installed", "The same as POST"),
+    own!(GET "/api/v1/plugins/{id}" GetPlugin Key, None => "Plugin", "One plugin, by id; a failed file by the stem of its name"),
+    own!(DELETE "/api/v1/plugins/{id}" DeletePlugin Key, None => "Message", "Delete a plugin and its file"),
+    own!(POST "/api/v1/plugins/{id}/reload" ReloadPlugin Key, None => "Plugin", "Load one plugin again from its file; its state is handed over"),
+    own!(POST "/api/v1/plugins/{id}/start" StartPlugin Key, None => "Plugin", "Start a stopped plugin"),
+    own!(POST "/api/v1/plugins/{id}/stop" StopPlugin Key, None => "Plugin", "Stop a plugin; calls under way may finish"),
+    own!(GET "/api/v1/plugins/{id}/valves" Valves Key, None => "Values", "The valves' values"),
+    own!(PUT "/api/v1/plugins/{id}/valves" ValvesUpdate Key, Some("Values") => "Values", "Replace the valves' values"),
+    own!(GET "/api/v1/plugins/{id}/valves/spec" ValvesSpec Key, None => "JsonSchema", "The valves' JSON Schema"),
+    own!(GET "/api/v1/plugins/{id}/grants" PluginGrants Key, None => "GrantView", "What the plugin asks for and what it was granted"),
+    own!(GET "/api/v1/plugins/{id}/limits" PluginLimits Key, None => "LimitList", "Every limit: its value, default and ceiling"),
+    own!(GET "/api/v1/plugins/{id}/faults" PluginFaults Key, None => "FaultList", "The last faults, the newest first"),
+    own!(POST "/api/v1/reload" ReloadAll Key, None => "SyncReport", "Load every plugin again and say what came of it"),
+    own!(POST "/api/v1/execute" Execute Key, Some("ExecuteForm") => "Executed", "Run a pipe once and return its items"),
+    own!(POST "/api/v1/inlet" ChainInlet Key, Some("FilterForm") => "Chained", "Run the inlets of all filters that cover the body's model, by priority"),
+    own!(POST "/api/v1/outlet" ChainOutlet Key, Some("FilterForm") => "Chained", "Run the outlets of all filters that cover the body's model"),
+];
