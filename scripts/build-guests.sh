@@ -34,12 +34,12 @@ crate_folder() {
   done
 }
 
-build() { cargo build --quiet --release --target $TARGET --target-dir target "$@"; }
-build --workspace || {
+messages=$(cargo build --quiet --release --target $TARGET --target-dir target --workspace --lib --examples --message-format=json-render-diagnostics) || {
   echo "guests: the build failed; if std for $TARGET is missing, run ./setup.sh" >&2
   exit 1
 }
-build --package corpus --examples
+# Where the build script of hostile/assemble has left its components.
+assembled=$(sed -n '/"build-script-executed"/s/.*hostile\/assemble#.*"out_dir":"\([^"]*\)".*/\1/p' <<<"$messages" | tail -1)
 
 crate_folder examples dist/examples
 for source in corpus/examples/*.rs; do
@@ -48,6 +48,15 @@ for source in corpus/examples/*.rs; do
     added | upped) put "$BUILT/examples/$stem.wasm" "dist/corpus/upload/$stem.wasm" ;;
     *) put "$BUILT/examples/$stem.wasm" "dist/corpus/$stem.wasm" ;;
   esac
+done
+
+for component in "$assembled"/*.wasm; do put "$component" "dist/hostile/$(basename "$component")"; done
+for source in hostile/attacks/examples/*.rs; do
+  name=$(basename "$source" .rs)
+  put "$BUILT/examples/$name.wasm" "dist/hostile/${name//_/-}.wasm"
+done
+for settings in hostile/attacks/*.toml; do
+  case $settings in */Cargo.toml) ;; *) put "$settings" "dist/hostile/$(basename "$settings")" ;; esac
 done
 
 # Python and JavaScript guests are another script's.

@@ -1,0 +1,6 @@
+;; Exports nothing at all.
+;; exports: 
+(module
+  ;; include memory
+
+)

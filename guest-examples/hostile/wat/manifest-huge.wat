@@ -1,0 +1,18 @@
+;; Has a manifest of 64 MiB.
+;; exports: lifecycle pipe
+(module
+  ;; include reply
+  ;; include memory
+  ;; include realloc
+  ;; include init
+  ;; include start
+  ;; include stop
+  ;; include run
+  (func (export "weir:plugin/lifecycle@0.1.0#describe") (result i32)
+    (local $at i32)
+    (local.set $at (call $realloc (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 67108864)))
+    (memory.fill (local.get $at) (i32.const 32) (i32.const 67108864))
+    (i32.store (i32.const 16) (local.get $at))
+    (i32.store (i32.const 20) (i32.const 67108864))
+    (i32.const 16))
+)

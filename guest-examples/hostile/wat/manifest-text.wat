@@ -1,0 +1,16 @@
+;; Has a manifest that is not JSON.
+;; exports: lifecycle pipe
+(module
+  ;; include reply
+  ;; include memory
+  ;; include realloc
+  ;; include init
+  ;; include start
+  ;; include stop
+  ;; include run
+  (data (i32.const 1024) "hello")
+  (func (export "weir:plugin/lifecycle@0.1.0#describe") (result i32)
+    (i32.store (i32.const 16) (i32.const 1024))
+    (i32.store (i32.const 20) (i32.const 5))
+    (i32.const 16))
+)

@@ -1,0 +1,11 @@
+;; Has a lifecycle and nothing to do.
+;; exports: lifecycle
+(module
+  ;; include memory
+  ;; include realloc
+  ;; include describe
+  ;; include init
+  ;; include start
+  ;; include stop
+
+)

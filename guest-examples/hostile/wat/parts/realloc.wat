@@ -1,0 +1,12 @@
+  ;; A bump allocator that never frees. The heap starts at 64 KiB; the memory grows by what is needed.
+  (global $heap (mut i32) (i32.const 65536))
+  (func $realloc (export "cabi_realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
+    (local $at i32) (local $end i32) (local $missing i32)
+    (local.set $at (i32.and (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1))) (i32.sub (i32.const 0) (local.get $align))))
+    (local.set $end (i32.add (local.get $at) (local.get $size)))
+    (local.set $missing (i32.sub (local.get $end) (i32.shl (memory.size) (i32.const 16))))
+    (if (i32.gt_s (local.get $missing) (i32.const 0))
+      (then (if (i32.eq (memory.grow (i32.add (i32.shr_u (local.get $missing) (i32.const 16)) (i32.const 1))) (i32.const -1))
+        (then (unreachable)))))
+    (global.set $heap (local.get $end))
+    (local.get $at))

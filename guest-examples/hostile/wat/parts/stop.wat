@@ -1,0 +1,1 @@
+  (func (export "weir:plugin/lifecycle@0.1.0#stop"))
