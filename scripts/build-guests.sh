@@ -45,7 +45,7 @@ crate_folder examples dist/examples
 for source in corpus/examples/*.rs; do
   stem=$(basename "$source" .rs)
   case $stem in
-    added | upped) put "$BUILT/examples/$stem.wasm" "dist/corpus/upload/$stem.wasm" ;;
+    added | upped | gen_words_2) put "$BUILT/examples/$stem.wasm" "dist/corpus/upload/$stem.wasm" ;;
     *) put "$BUILT/examples/$stem.wasm" "dist/corpus/$stem.wasm" ;;
   esac
 done
