@@ -17,7 +17,7 @@ pub fn document(compat: Compat) -> Value {
         for path in route.paths() {
             let operation = operation(route, &path, compat);
             let here = paths.entry(path).or_insert_with(|| json!({}));
-            here[route.method.as_str().to_ascii_lowercase()] = operation;
+            set(here, &route.method.as_str().to_ascii_lowercase(), operation);
         }
     }
     json!({
@@ -53,7 +53,7 @@ fn operation(route: &Route, path: &str, compat: Compat) -> Value {
         },
     });
     if needs_key(route.access, compat) {
-        operation["security"] = json!([{"key": []}]);
+        set(&mut operation, "security", json!([{"key": []}]));
     }
     let mut parameters = Vec::new();
     if path.contains("{id}") {
@@ -66,10 +66,10 @@ fn operation(route: &Route, path: &str, compat: Compat) -> Value {
         }));
     }
     if route.op == Op::InstallPlugin {
-        operation["responses"]["201"] = json!({
-            "description": "A new plugin.",
-            "content": gives(route),
-        });
+        if let Some(responses) = operation.get_mut("responses") {
+            let new = json!({"description": "A new plugin.", "content": gives(route)});
+            set(responses, "201", new);
+        }
         parameters.push(json!({
             "name": "name",
             "in": "query",
@@ -78,16 +78,25 @@ fn operation(route: &Route, path: &str, compat: Compat) -> Value {
         }));
     }
     if !parameters.is_empty() {
-        operation["parameters"] = parameters.into();
+        set(&mut operation, "parameters", parameters.into());
     }
     if let Some(takes) = route.takes {
         let mut content = content(takes);
         if route.op == Op::InstallPlugin {
-            content["multipart/form-data"] = json!({"schema": reference("UploadForm")});
+            let form = json!({"schema": reference("UploadForm")});
+            set(&mut content, "multipart/form-data", form);
         }
-        operation["requestBody"] = json!({"required": true, "content": content});
+        let body = json!({"required": true, "content": content});
+        set(&mut operation, "requestBody", body);
     }
     operation
+}
+
+/// Puts a field into what is known to be an object.
+fn set(object: &mut Value, key: &str, value: Value) {
+    if let Value::Object(fields) = object {
+        fields.insert(key.into(), value);
+    }
 }
 
 fn needs_key(access: Access, compat: Compat) -> bool {
@@ -101,12 +110,13 @@ fn needs_key(access: Access, compat: Compat) -> bool {
 fn gives(route: &Route) -> Value {
     let mut content = content(route.gives);
     if route.op == Op::Chat {
-        content["text/event-stream"] = json!({
+        let events = json!({
             "schema": {
                 "type": "string",
                 "description": "OpenAI chunks as events, `data: {..}`, ended by `data: [DONE]`. A failure is an event with `error`.",
             },
         });
+        set(&mut content, "text/event-stream", events);
     }
     content
 }

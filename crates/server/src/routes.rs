@@ -1,5 +1,6 @@
 //! The one table of routes: the router, the check of keys and methods, and the OpenAPI document all come from it.
 
+mod add;
 mod api;
 mod chat;
 mod filters;
@@ -8,6 +9,7 @@ mod models;
 mod plugins;
 mod status;
 pub(crate) mod table;
+mod upload;
 mod valves;
 
 use std::collections::BTreeMap;
@@ -235,10 +237,9 @@ impl Patterns {
                 .strip_prefix(p.before.as_str())?
                 .strip_suffix(p.after)?;
             let id = percent_decode_str(raw).decode_utf8().ok()?;
-            let fits = !id.is_empty()
-                && !(strict && id.contains('/'))
-                && (!p.after.is_empty() || !raw.ends_with('/'));
-            fits.then(|| (&p.here, id.into_owned()))
+            let split = strict && id.contains('/');
+            let open = p.after.is_empty() && raw.ends_with('/');
+            (!id.is_empty() && !split && !open).then(|| (&p.here, id.into_owned()))
         })
     }
 }
@@ -290,8 +291,8 @@ async fn run(op: Op, call: Call, body: Body) -> Answer {
         Op::OpenApi => Ok(status::openapi(&call)),
         Op::Models => Ok(models::models(&call).await),
         Op::Pipelines => Ok(models::pipelines(&call)),
-        Op::Add => Box::pin(manage::add(call, body)).await,
-        Op::Upload => Box::pin(manage::upload(call, body)).await,
+        Op::Add => Box::pin(add::add(call, body)).await,
+        Op::Upload => Box::pin(upload::upload(call, body)).await,
         Op::Delete => Box::pin(manage::delete(call, body)).await,
         Op::Reload => Box::pin(manage::reload(&call)).await,
         Op::Chat => Box::pin(chat::chat(call, body)).await,
@@ -301,7 +302,7 @@ async fn run(op: Op, call: Call, body: Body) -> Answer {
         Op::ValvesSpec => valves::spec(&call),
         Op::ValvesUpdate => Box::pin(valves::update(call, body)).await,
         Op::ListPlugins => Ok(plugins::list(&call)),
-        Op::InstallPlugin => Box::pin(manage::install(call, body)).await,
+        Op::InstallPlugin => Box::pin(upload::install(call, body)).await,
         Op::GetPlugin => plugins::get(&call),
         Op::DeletePlugin => Box::pin(plugins::delete(&call)).await,
         Op::ReloadPlugin => Box::pin(plugins::reload(&call)).await,

@@ -14,7 +14,11 @@ pub(super) fn all() -> Map<String, Value> {
 }
 
 fn object(required: &[&str], properties: Value) -> Value {
-    json!({"type": "object", "required": required, "properties": properties})
+    let mut object = Map::new();
+    object.insert("type".into(), "object".into());
+    object.insert("required".into(), json!(required));
+    object.insert("properties".into(), properties);
+    object.into()
 }
 
 fn text() -> Value {
@@ -34,7 +38,8 @@ fn to(schema: &str) -> Value {
 }
 
 fn or_null(schema: Value) -> Value {
-    json!({"anyOf": [schema, {"type": "null"}]})
+    let both = vec![schema, json!({"type": "null"})];
+    json!({ "anyOf": both })
 }
 
 /// What goes in, in the Open WebUI contract.

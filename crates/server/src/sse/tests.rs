@@ -17,10 +17,10 @@ fn stream(strict: bool, items: Vec<Item>) -> Vec<String> {
     all.iter()
         .map(|b| {
             let text = String::from_utf8(b.to_vec()).unwrap();
-            match text.find("m-") {
-                Some(at) => text.replace(&text[at..at + 38], "m-ID"),
-                None => text,
-            }
+            let id: Option<String> = text
+                .find("m-")
+                .map(|at| text.chars().skip(at).take(38).collect());
+            id.map_or(text.clone(), |id| text.replace(&id, "m-ID"))
         })
         .collect()
 }
