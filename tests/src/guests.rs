@@ -42,3 +42,28 @@ pub fn list(folder: &str) -> Vec<String> {
     names.sort();
     names
 }
+
+/// `corpus/gen_words` as another build of it would be: version 0.2.0, and words in capital letters.
+///
+/// # Panics
+/// When the guest does not hold the texts that are changed.
+#[must_use]
+pub fn rebuilt_words() -> Vec<u8> {
+    let mut bytes = bytes("corpus/gen_words.wasm");
+    for (old, new) in [
+        (&b"one two drei "[..], &b"ONE TWO DREI "[..]),
+        (b"\"quoted\"", b"\"QUOTED\""),
+        (b"gen_words0.1.0", b"gen_words0.2.0"),
+        (b"corpus0.1.0", b"corpus0.2.0"),
+    ] {
+        while let Some(at) = bytes.windows(old.len()).position(|w| w == old) {
+            bytes[at..at + old.len()].copy_from_slice(new);
+        }
+    }
+    let has = |text: &[u8]| bytes.windows(text.len()).any(|w| w == text);
+    assert!(
+        has(b"ONE TWO DREI ") && has(b"0.2.0"),
+        "gen_words.wasm has another layout"
+    );
+    bytes
+}

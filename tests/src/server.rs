@@ -67,6 +67,7 @@ pub struct Setup {
     env: Vec<(String, String)>,
     key: Option<String>,
     listen: bool,
+    folder: bool,
 }
 
 impl Setup {
@@ -84,6 +85,7 @@ impl Setup {
             env: vec![],
             key: Some(KEY.into()),
             listen: true,
+            folder: true,
         }
     }
 
@@ -106,6 +108,13 @@ impl Setup {
     #[must_use]
     pub fn no_listen(mut self) -> Self {
         self.listen = false;
+        self
+    }
+
+    /// Without `--plugins`: the folder comes from elsewhere.
+    #[must_use]
+    pub fn no_plugins(mut self) -> Self {
+        self.folder = false;
         self
     }
 
@@ -167,9 +176,10 @@ impl Setup {
         if self.listen {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        if self.folder {
+            command.arg("--plugins").arg(self.plugins());
+        }
         command
-            .arg("--plugins")
-            .arg(self.plugins())
             .arg("--data")
             .arg(self.home.path().join("data"))
             .args(&self.args)
@@ -301,6 +311,11 @@ impl Server {
         self.send(&self.request("GET", path)).await
     }
 
+    /// Sends a request without a body.
+    pub async fn call(&self, method: &str, path: &str) -> Answer {
+        self.send(&self.request(method, path)).await
+    }
+
     /// Sends a POST.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(&self.request("POST", path).json(body)).await
@@ -341,6 +356,20 @@ impl Server {
         let list = self.list().await;
         list.into_iter()
             .find(|p| p["id"] == name || p["file"] == name)
+    }
+
+    /// Why a file is not at work: code and message.
+    ///
+    /// # Panics
+    /// When it is, or is not there.
+    pub async fn reason(&self, file: &str) -> (String, String) {
+        let plugin = self
+            .plugin(file)
+            .await
+            .unwrap_or_else(|| panic!("no {file}"));
+        let text = |key: &str| plugin["reason"][key].as_str().map(ToOwned::to_owned);
+        let reason = text("code").zip(text("message"));
+        reason.unwrap_or_else(|| panic!("no reason: {plugin}"))
     }
 
     /// Waits until a plugin is as wanted.
@@ -391,6 +420,7 @@ impl Server {
             env: vec![],
             key: Some(self.key.clone()),
             listen: true,
+            folder: true,
         }
     }
 }

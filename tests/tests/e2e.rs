@@ -1,6 +1,32 @@
 //! End-to-end tests in one binary: the real server, real guests, over real sockets.
 
+#[path = "e2e/api.rs"]
+mod api;
+#[path = "e2e/boot.rs"]
+mod boot;
+#[path = "e2e/command_line.rs"]
+mod command_line;
 #[path = "e2e/corpus.rs"]
 mod corpus;
+#[path = "e2e/egress.rs"]
+mod egress;
+#[path = "e2e/hostile.rs"]
+mod hostile;
+#[path = "e2e/hostile_load.rs"]
+mod hostile_load;
+#[path = "e2e/install.rs"]
+mod install;
+#[path = "e2e/languages.rs"]
+mod languages;
+#[path = "e2e/life.rs"]
+mod life;
+#[path = "e2e/neighbour.rs"]
+mod neighbour;
+#[path = "e2e/reload.rs"]
+mod reload;
 #[path = "e2e/structure.rs"]
 mod structure;
+#[path = "e2e/valves.rs"]
+mod valves;
+#[path = "e2e/watch.rs"]
+mod watch;
