@@ -43,15 +43,13 @@ pub fn keep(request: &Request, _: &Reply) -> Result<String, Failure> {
 /// Looks through all of its memory, and memory that it has just been given, for what the user says, spelt backwards so that the question is not found.
 pub fn find(request: &Request, _: &Reply) -> Result<String, Failure> {
     let backwards = request.user_text().into_bytes();
-    while size() < 64 * 1024 * 1024 && grow_pages(16) {}
-    let end = size().saturating_sub(backwards.len());
-    for start in 1024..end {
-        let same = backwards
-            .iter()
-            .rev()
-            .enumerate()
-            .all(|(at, byte)| read(start + at) == *byte);
-        if same && !backwards.is_empty() {
+    let Some(first) = backwards.last() else {
+        return Err(Failure::invalid("say what to look for, backwards"));
+    };
+    while size() < 16 * 1024 * 1024 && grow_pages(16) {}
+    for start in 1024..size().saturating_sub(backwards.len()) {
+        let same = |(at, byte): (usize, &u8)| read(start + at) == *byte;
+        if read(start) == *first && backwards.iter().rev().enumerate().all(same) {
             return Ok(format!("found at {start}"));
         }
     }
