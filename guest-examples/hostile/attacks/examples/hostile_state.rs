@@ -12,9 +12,9 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("list", list),
 ];
 
-/// Writes values of 1 MiB under ever new keys, and says why it was stopped.
+/// Writes values of 256 KiB under ever new keys, and says why it was stopped.
 fn bytes(_: &Request, _: &Reply) -> Result<String, Failure> {
-    let value = vec![0_u8; 1024 * 1024];
+    let value = vec![0_u8; 256 * 1024];
     for number in 0_u64.. {
         if let Err(error) = state::set(&format!("bytes/{number}"), &value) {
             return Ok(format!("{number} values: {error}"));
