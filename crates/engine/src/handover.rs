@@ -113,11 +113,11 @@ impl Engine {
 
     async fn drain(&self, slot: &Slot, old: &Arc<Version>) {
         let (plugin, version) = (&slot.id, &old.face.about.manifest.version);
-        let bound = self.drain_bound(old);
-        if tokio::time::timeout(bound, old.gate.emptied())
-            .await
-            .is_err()
-        {
+        let mut hurry = self.hurry.subscribe();
+        let hurried = hurry.wait_for(|hurry| *hurry);
+        let patience = tokio::time::timeout(self.drain_bound(old), hurried);
+        let (emptied, patience) = (std::pin::pin!(old.gate.emptied()), std::pin::pin!(patience));
+        if let Either::Right(_) = select(emptied, patience).await {
             let in_flight = old.gate.in_flight();
             tracing::warn!(%plugin, %version, in_flight, "a version that was let go still has calls under way; they end on their own");
         }

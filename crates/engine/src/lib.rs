@@ -30,6 +30,7 @@ use arc_swap::ArcSwap;
 use model::component::{ComponentFile, FileName, Origin};
 use model::error::LoadError;
 use model::id::PluginId;
+use model::limits::Limit;
 use model::ports::StoreError;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
@@ -42,6 +43,7 @@ use metrics::{Loads, Scrape};
 
 pub use catalog::Target;
 pub use error::{AddError, ManageError, ValvesError};
+pub use fetch::{fetch, raw_github_url};
 pub use options::{Options, Ports, Quarantine};
 pub use status::{CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason};
 
@@ -164,7 +166,8 @@ impl Engine {
         url: &str,
         name: FileName,
     ) -> Result<Installed, AddError> {
-        let bytes = self.fetch(url).await?;
+        let limit = self.options.ceilings.get(Limit::ComponentBytes);
+        let bytes = fetch(&*self.ports.fetch, url, limit).await?;
         let file = ComponentFile { name, bytes };
         Ok(self.put(file, Origin::Url(url.into())).await?)
     }

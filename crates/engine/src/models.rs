@@ -30,7 +30,10 @@ impl Engine {
         let stale = |slot: &&Arc<Slot>| {
             let face = slot.face.load();
             let asked = face.models().asked;
-            face.kind == Kind::Manifold && asked.is_none_or(|at| now.saturating_sub(at) > FRESH)
+            let callable = slot.current.load().is_some()
+                && slot.health.until().is_none_or(|until| until <= now);
+            let old = asked.is_none_or(|at| now.saturating_sub(at) > FRESH);
+            face.kind == Kind::Manifold && callable && old
         };
         let asking: Vec<_> = catalog
             .slots()

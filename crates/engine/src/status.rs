@@ -226,24 +226,28 @@ impl Engine {
         let (now, monotonic) = (clock.now(), clock.monotonic());
         let until = slot.and_then(|s| s.health.until());
         let until = until.map(|u| now + u.saturating_sub(monotonic));
-        let quarantine = |until: SystemTime| Reason {
+        let faults = slot.map(|s| s.faults()).unwrap_or_default();
+        let quarantined = until.and(faults.first()).map(|last| Reason {
             code: "quarantined",
-            message: "it failed too often and is left alone for a while".into(),
-            at: until,
-        };
+            message: format!(
+                "it failed too often and is left alone for a while; the last time: {}",
+                last.message
+            ),
+            at: last.at,
+        });
         PluginStatus {
             id: slot.map(|s| s.id.clone()),
             file: file.clone(),
             origin: entry.origin.clone(),
             state: state_of(entry),
-            reason: failed.or_else(|| until.map(quarantine)),
+            reason: failed.or(quarantined),
             about: face.as_ref().map(|f| Arc::clone(&f.about)),
             kind: face.as_ref().map_or(Kind::Other, |f| f.kind),
             settings: face.as_ref().map(|f| Arc::clone(&f.settings)),
             generation: face.as_ref().map_or(0, |f| f.generation),
             loaded_at: face.as_ref().map(|f| f.loaded_at),
             usage: slot.map(|s| s.usage()).unwrap_or_default(),
-            faults: slot.map(|s| s.faults()).unwrap_or_default(),
+            faults,
             calls: slot.map(|s| s.counts()).unwrap_or_default(),
             quarantined_until: until,
             valves: face.as_ref().is_some_and(|f| f.spec.is_some()),

@@ -1,5 +1,6 @@
 //! Follows the folder of components: what is new or changed is loaded, what is gone is removed. Booting is a sync from empty.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -67,33 +68,30 @@ impl Engine {
 
     /// At boot files are loaded side by side, so chance would decide which of two with one id is first: the first by name is to have it.
     async fn settle(self: &Arc<Self>, report: &mut SyncReport) {
-        let late = |name: &FileName, e: &LoadError| match e {
-            LoadError::DuplicateId { file, .. } if name.as_str() < file.as_str() => {
-                FileName::new(file).ok()
+        let mut pairs = BTreeMap::new();
+        report.sort();
+        for (name, error) in &report.failed {
+            if let LoadError::DuplicateId { file, .. } = error
+                && name.as_str() < file.as_str()
+                && let Some(holder) = report.loaded.iter().find(|n| n.as_str() == file)
+            {
+                pairs.entry(holder.clone()).or_insert_with(|| name.clone());
             }
-            _ => None,
-        };
-        let found = report.failed.iter().enumerate();
-        let Some((index, holder)) = found
-            .filter_map(|(i, (n, e))| Some((i, late(n, e)?)))
-            .min_by(|a, b| a.0.cmp(&b.0))
-        else {
-            return;
-        };
-        if !report.loaded.contains(&holder) {
-            return;
         }
-        let (first, _) = report.failed.remove(index);
-        report.loaded.retain(|name| *name != holder);
-        if let Err(error) = self.apply(CatalogChange::Yield(holder.clone())).await {
-            tracing::warn!(%error, file = %holder, "a plugin does not give up its id");
-        }
-        for name in [first, holder] {
-            let look = CatalogChange::Refresh {
-                name: name.clone(),
-                force: true,
-            };
-            report.note(name, self.apply(look).await);
+        for (holder, first) in pairs {
+            report.failed.retain(|(name, _)| *name != first);
+            report.loaded.retain(|name| *name != holder);
+            let give_up = CatalogChange::Yield(holder.clone());
+            if let Err(error) = self.apply(give_up).await {
+                tracing::warn!(%error, file = %holder, "a plugin does not give up its id");
+            }
+            for name in [first, holder] {
+                let look = CatalogChange::Refresh {
+                    name: name.clone(),
+                    force: true,
+                };
+                report.note(name, self.apply(look).await);
+            }
         }
     }
 
