@@ -225,6 +225,12 @@ impl Limits {
         }))
     }
 
+    /// No ceiling at all: for reading the ceilings themselves.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        Self([u64::MAX; COUNT])
+    }
+
     /// The value of a limit.
     #[must_use]
     pub fn get(&self, limit: Limit) -> u64 {

@@ -13,6 +13,9 @@ use tokio::sync::Semaphore;
 
 use crate::runtime::{self, Allocation};
 
+/// Compilers at once.
+const MAX_AT_ONCE: usize = 2;
+
 /// Where compiling happens.
 #[derive(Debug, Clone)]
 pub enum CompileWorker {
@@ -51,7 +54,7 @@ impl Default for CompileLimits {
     }
 }
 
-/// Compiles one component at a time.
+/// Compiles a few components at a time: the compiler uses all cores by itself, but a large component must not hold up a small one.
 pub(crate) struct Compiler {
     worker: CompileWorker,
     allocation: Allocation,
@@ -63,7 +66,7 @@ impl Compiler {
         Self {
             worker,
             allocation,
-            turn: Semaphore::new(1),
+            turn: Semaphore::new(MAX_AT_ONCE),
         }
     }
 

@@ -339,7 +339,7 @@ impl Plugin for Loaded {
                 })
                 .await
             });
-            told.await.map_err(|fault| self.error(fault))
+            Box::pin(told).await.map_err(|fault| self.error(fault))
         })
     }
 

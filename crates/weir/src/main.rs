@@ -1,1 +1,85 @@
-fn main() {}
+//! Weir's program: the command line, the configuration, and the wiring of engine, sandbox, adapters and server.
+
+mod check;
+mod cli;
+mod config;
+mod invoke;
+mod key;
+mod logs;
+mod one_file;
+mod secret;
+
+mod serve;
+mod urls;
+mod watch;
+mod wiring;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+
+/// Wrong usage of the command line (sysexits EX_USAGE).
+const USAGE: u8 = 64;
+/// A configuration, or a plugin that was to be checked, is bad (sysexits EX_DATAERR).
+const BAD_DATA: u8 = 65;
+
+/// What a command says when it does not succeed.
+enum Failure {
+    /// Bad configuration or input; the text is complete.
+    Data(String),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are not errors; clap knows where each belongs.
+            let _broken_pipe = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let outcome = match cli.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Invoke(arguments) => invoke::run(arguments),
+        Command::Completions { shell } => {
+            cli::completions(shell);
+            Ok(())
+        }
+        Command::CompileWorker { arguments } => {
+            sandbox::compile_worker(&arguments).map_err(Failure::Data)
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Data(text)) => {
+            complain(&text);
+            ExitCode::from(BAD_DATA)
+        }
+        Err(Failure::Other(error)) => {
+            complain(&format!("weir: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard error; where nobody reads it, there is nothing more to do.
+fn complain(text: &str) {
+    let _nobody_reads = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Writes to standard output; where nobody reads it, there is nothing more to do.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _nobody_reads = writeln!(out, "{text}").and_then(|()| out.flush());
+}

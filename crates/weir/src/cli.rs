@@ -1,0 +1,129 @@
+//! The command line: what can be asked for, and where the environment stands in. What is done about it is the other modules' business.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// A runtime for pipeline plugins in WebAssembly sandboxes, and a drop-in for the Open WebUI Pipelines server.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the plugins of a folder over HTTP
+    Serve(ServeArgs),
+    /// Check host configurations and plugins, without serving them
+    Check(CheckArgs),
+    /// Call one plugin once and show its answer and what it used
+    Invoke(InvokeArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Compile a component from standard input to standard output (started by the host itself)
+    #[command(hide = true)]
+    CompileWorker {
+        /// ALLOCATION MEMORY_BYTES CPU_SECONDS
+        arguments: Vec<String>,
+    },
+}
+
+/// How closely to follow the Open WebUI Pipelines server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CompatArg {
+    /// Its routes, with its holes closed
+    Default,
+    /// What it was recorded to do, weaknesses included
+    Strict,
+}
+
+/// The options of `serve`. Each wins over the environment, which wins over the configuration file.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// Host configuration; `weir.toml` is read if it is there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address and port to listen on [default: HOST and PORT, else 127.0.0.1:9099]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Folder of plugins [default: PIPELINES_DIR, else ./plugins]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) plugins: Option<PathBuf>,
+    /// Folder for the key, valves, state and compiled code [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// How closely to follow the Open WebUI Pipelines server
+    #[arg(long, value_enum)]
+    pub(crate) compat: Option<CompatArg>,
+}
+
+/// The options of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Host configurations (`.toml`) and components (`.wasm`); settings beside a component are checked with it
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Host configuration whose limits and `[plugins.<id>]` apply to the components
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// The options of `invoke`.
+#[derive(Debug, Args)]
+pub(crate) struct InvokeArgs {
+    /// The component
+    #[arg(value_name = "FILE")]
+    pub(crate) component: PathBuf,
+    /// What the user says
+    #[arg(long, short, default_value = "hello", conflicts_with = "body")]
+    pub(crate) message: String,
+    /// The whole request body as JSON, from a file or `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) body: Option<PathBuf>,
+    /// Of a manifold: the model to ask for
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Ask for a streamed answer
+    #[arg(long)]
+    pub(crate) stream: bool,
+    /// Call the filter's inlet or outlet instead of the pipe
+    #[arg(long, value_enum)]
+    pub(crate) filter: Option<FilterArg>,
+    /// Values for the valves, a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub(crate) valves: Option<String>,
+    /// Host configuration whose limits and `[plugins.<id>]` apply
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Which side of a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FilterArg {
+    /// Before the model
+    Inlet,
+    /// After the answer
+    Outlet,
+}
+
+/// Prints a completion script.
+pub(crate) fn completions(shell: clap_complete::Shell) {
+    clap_complete::generate(shell, &mut Cli::command(), "weir", &mut std::io::stdout());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

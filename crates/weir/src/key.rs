@@ -1,0 +1,127 @@
+//! Which API key is in use: the operator's, in strict mode the reference's, else a random one that is made once and kept.
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use server::{ApiKey, Compat};
+
+/// A key and how to speak of it.
+pub(crate) struct Key {
+    pub(crate) key: ApiKey,
+    /// What to show at start: the key itself only where the operator has no other way to learn it.
+    pub(crate) shown: String,
+    /// What stands for the key in an example for a shell.
+    pub(crate) in_shell: String,
+}
+
+/// Chooses the key. `given` is the operator's, with where it came from.
+pub(crate) fn choose(
+    given: Option<(String, String)>,
+    compat: Compat,
+    data: &Path,
+) -> anyhow::Result<Key> {
+    if let Some((text, origin)) = given {
+        let key = ApiKey::new(&text).with_context(|| origin.clone())?;
+        return Ok(Key {
+            key,
+            shown: format!("as set by {origin}"),
+            in_shell: "$PIPELINES_API_KEY".into(),
+        });
+    }
+    let (text, remark) = match compat {
+        Compat::Strict => (
+            ApiKey::REFERENCE.to_owned(),
+            "the reference server's, known to everybody".to_owned(),
+        ),
+        Compat::Default => {
+            let path = data.join("api-key");
+            (
+                kept(&path)?,
+                format!("made for this host, kept in {}", path.display()),
+            )
+        }
+    };
+    Ok(Key {
+        key: ApiKey::new(&text).context("the kept key")?,
+        in_shell: text.clone(),
+        shown: format!("{text} ({remark})"),
+    })
+}
+
+/// The key kept in a file; a new one of 128 random bits if there is none, readable by its owner only.
+fn kept(path: &Path) -> anyhow::Result<String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => make(path),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn make(path: &Path) -> anyhow::Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("no random numbers: {e}"))?;
+    let key = format!("weir-{:032x}", u128::from_be_bytes(random));
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| writeln!(file, "{key}"))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_random_key_is_made_once_and_private() {
+        let data = tempfile::tempdir().unwrap();
+        let first = choose(None, Compat::Default, data.path()).unwrap();
+        let second = choose(None, Compat::Default, data.path()).unwrap();
+        assert_eq!(first.shown, second.shown);
+        assert!(first.key.is(&first.in_shell));
+        let mode = fs::metadata(data.path().join("api-key"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(
+            choose(None, Compat::Default, other.path())
+                .unwrap()
+                .in_shell,
+            first.in_shell
+        );
+    }
+
+    #[test]
+    fn only_strict_mode_knows_the_reference_key() {
+        let data = tempfile::tempdir().unwrap();
+        assert!(
+            choose(None, Compat::Strict, data.path())
+                .unwrap()
+                .key
+                .is(ApiKey::REFERENCE)
+        );
+        assert!(
+            !choose(None, Compat::Default, data.path())
+                .unwrap()
+                .key
+                .is(ApiKey::REFERENCE)
+        );
+        let given = choose(
+            Some(("abc".into(), "X".into())),
+            Compat::Strict,
+            data.path(),
+        )
+        .unwrap();
+        assert!(given.key.is("abc") && !given.shown.contains("abc"));
+    }
+}

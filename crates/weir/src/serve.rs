@@ -1,0 +1,145 @@
+//! `weir serve`: boot, serve, follow the plugins folder, and end in order on SIGTERM or SIGINT.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use engine::{PluginState, PluginStatus};
+use server::{AddPolicy, ServerConfig};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::ServeArgs;
+use crate::config::{self, Config};
+use crate::key::{self, Key};
+use crate::{Failure, logs, say, urls, watch, wiring};
+
+/// How long plugins may take to stop when the host ends.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Serves until told to stop.
+pub(crate) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
+    let config =
+        config::load(arguments, &|name| std::env::var(name).ok()).map_err(Failure::Data)?;
+    logs::start(None);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let outcome = runtime.block_on(serve(config));
+    runtime.shutdown_background();
+    Ok(outcome?)
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let host = wiring::host(&config)?;
+    let key = key::choose(config.key.clone(), config.compat, &config.data)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    let stop = stop_signal()?;
+
+    let watching = watch::start(Arc::clone(&host.engine), &config.plugins);
+    boot(&host, &config).await;
+    say(&banner(address, &key, &host.engine.plugins()));
+
+    let server = ServerConfig {
+        key: key.key,
+        compat: config.compat,
+        limits: config.http,
+        cors: config.cors,
+        add: AddPolicy {
+            allow: config.add.allow,
+        },
+        plugins_dir_shown: config.plugins.display().to_string(),
+        ceilings: config.ceilings,
+        clock: host.clock,
+    };
+    let served = server::serve(listener, Arc::clone(&host.engine), server, stop).await;
+    watching.abort();
+    host.engine.shutdown(STOP_WITHIN).await;
+    tracing::info!("stopped");
+    Ok(served?)
+}
+
+/// Loads the folder and what `PIPELINES_URLS` names. A plugin that takes longer than `boot_wait` goes on loading while the host
+/// serves already.
+async fn boot(host: &wiring::Host, config: &Config) {
+    let engine = Arc::clone(&host.engine);
+    let fetching = urls::Fetch::new(host, config);
+    let loading = tokio::spawn(async move {
+        engine.sync().await;
+        fetching.all(&engine).await;
+    });
+    if tokio::time::timeout(config.runtime.boot_wait, loading)
+        .await
+        .is_err()
+    {
+        tracing::warn!("some plugins are still loading, serving the others");
+    }
+}
+
+/// Done at the first SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests under way may finish");
+    })
+}
+
+/// What an operator sees at start.
+fn banner(address: SocketAddr, key: &Key, plugins: &[PluginStatus]) -> String {
+    let mut text = format!(
+        "Weir {} serves on http://{address}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let running = plugins
+        .iter()
+        .filter(|p| p.state == PluginState::Running)
+        .count();
+    // Writing to a String cannot fail.
+    let _infallible = writeln!(text, "Key: {}", key.shown);
+    let _infallible = writeln!(
+        text,
+        "Plugins: {running} running, {} not",
+        plugins.len() - running
+    );
+    for plugin in plugins {
+        let name = plugin
+            .id
+            .as_ref()
+            .map_or_else(|| plugin.file.to_string(), ToString::to_string);
+        let state = match &plugin.reason {
+            Some(reason) => format!("{}: {}", plugin.state.as_str(), reason.message),
+            None if plugin.state == PluginState::Running => plugin.kind.as_str().to_owned(),
+            None => plugin.state.as_str().to_owned(),
+        };
+        let _infallible = writeln!(text, "  {name:<24} {state}");
+    }
+    let example = plugins
+        .iter()
+        .find(|p| p.state == PluginState::Running && p.kind == engine::Kind::Pipe)
+        .and_then(|p| p.id.as_ref());
+    let request = match example {
+        Some(id) => format!(
+            "/v1/chat/completions -H 'Content-Type: application/json' \\\n  -d '{{\"model\": \"{id}\", \"stream\": false, \"messages\": [{{\"role\": \"user\", \"content\": \"hello\"}}]}}'"
+        ),
+        None => "/v1/models".into(),
+    };
+    let _infallible = write!(
+        text,
+        "Try: curl -H \"Authorization: Bearer {}\" http://{address}{request}",
+        key.in_shell
+    );
+    text
+}
