@@ -1,25 +1,26 @@
 //! How a component becomes the version at work: settings, inspection, id, valves, load, handover, start, store, swap. A load that fails changes nothing
 //! but the reason shown.
 
+mod claim;
+mod failure;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::component::{ComponentFile, FileName, Origin};
 use model::error::LoadError;
-use model::id::PluginId;
 use model::limits::Limit;
-use model::plugin::{About, Plugin};
+use model::plugin::Plugin;
 use model::settings::PluginSettings;
 use sha2::Digest as _;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::catalog::{Entry, EntryState, Failure, Tried};
+use crate::catalog::{Digest, Entry, EntryState, Tried};
 use crate::handover::Handover;
 use crate::metrics::{Call, Meters, Outcome};
 use crate::quarantine::Health;
 use crate::settings::Settings;
-use crate::slot::{Slot, Version, lock};
-use crate::status::Reason;
+use crate::slot::{Slot, Version};
 use crate::valves::StartValves;
 use crate::{Engine, Installed};
 
@@ -114,7 +115,7 @@ impl Engine {
         let settings = self.ports.components.read_settings(file.name.clone()).await;
         let settings = settings.map_err(|e| LoadError::Host(e.to_string()))?;
         let tried = Tried {
-            digest: sha2::Sha256::digest(&file.bytes).into(),
+            digest: digest(&file).await?,
             settings: settings.map(Into::into),
         };
         let catalog = self.catalog.load();
@@ -313,138 +314,19 @@ impl Engine {
         }
     }
 
-    /// Shows a file that is loaded for the first time.
-    fn loading(&self, name: &FileName, origin: &Origin) {
-        if self.catalog.load().entries.contains_key(name) {
-            return;
-        }
-        self.edit(|entries| {
-            entries.entry(name.clone()).or_insert(Entry {
-                origin: origin.clone(),
-                tried: None,
-                slot: None,
-                state: EntryState::Loading,
-                last_error: None,
-            });
-        });
-    }
-
-    /// Notes why a file did not load; what served before goes on. A client's file that never worked is not listed.
-    fn failed(
-        &self,
-        name: &FileName,
-        origin: Origin,
-        tried: Option<Tried>,
-        error: LoadError,
-        list: bool,
-    ) -> LoadError {
-        self.load_counts.failed.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(file = %name, code = error.code(), %error, "a component did not load");
-        let reason = Reason::of_load(&error, self.ports.clock.now());
-        let failure = Failure {
-            error: error.clone(),
-            reason,
-        };
-        self.edit(|entries| match entries.get_mut(name) {
-            Some(entry) if list && !has_version(entry) => {
-                entry.tried = tried;
-                entry.state = EntryState::Failed(failure);
-            }
-            Some(entry) => {
-                // What lies in the folder was tried; what a client brought was never there.
-                if list {
-                    entry.tried = tried;
-                }
-                entry.last_error = Some(failure);
-            }
-            None if list => {
-                entries.insert(
-                    name.clone(),
-                    Entry {
-                        origin,
-                        tried,
-                        slot: None,
-                        state: EntryState::Failed(failure),
-                        last_error: None,
-                    },
-                );
-            }
-            None => {}
-        });
-        error
-    }
-
     /// A version that was started but will not be used.
     async fn stop_unused(&self, version: &Arc<Version>) {
         if let Err(error) = Arc::clone(&version.plugin).stop().await {
             tracing::warn!(%error, "a plugin did not stop cleanly");
         }
     }
-
-    /// Takes an id for a file.
-    fn claim(self: &Arc<Self>, about: &Arc<About>, name: &FileName) -> Result<Claim, LoadError> {
-        let id = about.manifest.id.clone();
-        let mut claims = lock(&self.claims);
-        match claims.get(&id) {
-            Some(file) if file != name => Err(LoadError::DuplicateId {
-                id: id.to_string(),
-                file: file.to_string(),
-            }),
-            Some(_) => Ok(Claim {
-                engine: None,
-                id,
-                file: name.clone(),
-            }),
-            None => {
-                claims.insert(id.clone(), name.clone());
-                Ok(Claim {
-                    engine: Some(Arc::clone(self)),
-                    id,
-                    file: name.clone(),
-                })
-            }
-        }
-    }
-
-    /// Lets an id go.
-    pub(crate) fn release(&self, id: &PluginId, name: &FileName) {
-        let mut claims = lock(&self.claims);
-        if claims.get(id) == Some(name) {
-            claims.remove(id);
-        }
-    }
-
-    /// The file that has this id.
-    fn holder(&self, id: &str) -> Option<FileName> {
-        let id = PluginId::new(id).ok()?;
-        lock(&self.claims).get(&id).cloned()
-    }
 }
 
-fn has_version(entry: &Entry) -> bool {
-    entry
-        .slot
-        .as_ref()
-        .is_some_and(|s| s.current.load().is_some())
-}
-
-/// An id taken for a file; given back when dropped, unless it is kept or was the file's already.
-struct Claim {
-    engine: Option<Arc<Engine>>,
-    id: PluginId,
-    file: FileName,
-}
-
-impl Claim {
-    fn keep(mut self) {
-        self.engine = None;
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if let Some(engine) = &self.engine {
-            engine.release(&self.id, &self.file);
-        }
-    }
+async fn digest(file: &ComponentFile) -> Result<Digest, LoadError> {
+    let bytes = file.bytes.clone();
+    // A component may have tens of megabytes: not on a thread that serves calls.
+    let hashing = tokio::task::spawn_blocking(move || sha2::Sha256::digest(&bytes).into());
+    hashing
+        .await
+        .map_err(|e| LoadError::Host(format!("hashing broke off: {e}")))
 }

@@ -52,7 +52,7 @@ async fn under_load(world: Arc<World>, roles: Value, what: &'static str) -> (Arc
                     seen.insert(said[0].clone());
                     calls += 1;
                 }
-                (calls, seen.len())
+                (calls, seen)
             })
         })
         .collect();
@@ -63,12 +63,14 @@ async fn under_load(world: Arc<World>, roles: Value, what: &'static str) -> (Arc
         tokio::task::yield_now().await;
     }
     done.store(true, Ordering::Relaxed);
-    let mut calls = 0;
+    let (mut calls, mut seen) = (0, HashSet::new());
     for client in clients {
-        let (called, _versions) = client.await.unwrap();
+        let (called, versions) = client.await.unwrap();
         calls += called;
+        seen.extend(versions);
     }
     assert_eq!(chat(&engine, "p", "").await.unwrap()[0], "p@100.0.0");
+    assert!(seen.len() > 2, "reloads happened between calls");
     world.until("drop p@99.0.0", 1).await;
     for n in 0..100 {
         let stop = format!("stop p@{n}.0.0");
