@@ -44,6 +44,10 @@ impl ValveFiles {
 }
 
 impl ValveStore for ValveFiles {
+    fn place(&self, plugin: &PluginId) -> String {
+        self.path(plugin).display().to_string()
+    }
+
     fn read(&self, plugin: PluginId) -> BoxFuture<'static, Result<Option<String>, StoreError>> {
         let (folder, name, path) = (self.folder.clone(), file_name(&plugin), self.path(&plugin));
         files::blocking(move || {

@@ -141,7 +141,7 @@ impl Engine {
         }
         let stored = self.ports.valves.read(id.clone()).await;
         let stored = stored.map_err(|e| LoadError::Host(e.to_string()))?;
-        let place = format!("the stored values of {id}");
+        let place = self.ports.valves.place(id);
         let announce = self.options.announce_valves && stored.is_some();
         let (about, operators) = (Arc::clone(about), settings.valves.clone());
         // A stranger's spec may take its time: not on a thread that serves calls.

@@ -46,6 +46,10 @@ pub trait ComponentStore: Send + Sync + fmt::Debug {
 pub trait ValveStore: Send + Sync + fmt::Debug {
     /// The values kept for a plugin, JSON text; none if there are none. What is no JSON is returned all the same: the caller checks.
     fn read(&self, plugin: PluginId) -> BoxFuture<'static, Result<Option<String>, StoreError>>;
+    /// Where a plugin's values lie, for errors.
+    fn place(&self, plugin: &PluginId) -> String {
+        format!("the stored values of {plugin}")
+    }
     /// Keeps values, in one step.
     fn write(&self, plugin: PluginId, json: String) -> BoxFuture<'static, Result<(), StoreError>>;
 }

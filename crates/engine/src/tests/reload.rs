@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -35,24 +35,31 @@ async fn in_line(engine: &Engine, nth: u64) -> Calling<'_> {
 
 /// 32 clients call while the plugin is replaced 100 times.
 async fn under_load(world: Arc<World>, roles: Value, what: &'static str) -> (Arc<Engine>, u64) {
+    const CLIENTS: u64 = 32;
     let engine = world.engine();
     install(&engine, "p.wasm", &version(0, &roles))
         .await
         .unwrap();
-    let done = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..32)
+    let (done, answered) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
-            let (engine, done) = (Arc::clone(&engine), Arc::clone(&done));
+            let (engine, done, answered) = (
+                Arc::clone(&engine),
+                Arc::clone(&done),
+                Arc::clone(&answered),
+            );
             tokio::spawn(async move {
-                let mut calls = 0;
                 let mut seen = HashSet::new();
-                while !done.load(Ordering::Relaxed) {
+                while !done.load(Ordering::SeqCst) {
                     let said = chat(&engine, "p", what).await.expect("no call fails");
                     assert_eq!(said[0], said[1], "an answer comes from one version");
                     seen.insert(said[0].clone());
-                    calls += 1;
+                    answered.fetch_add(1, Ordering::SeqCst);
                 }
-                (calls, seen)
+                seen
             })
         })
         .collect();
@@ -60,17 +67,21 @@ async fn under_load(world: Arc<World>, roles: Value, what: &'static str) -> (Arc
         install(&engine, "p.wasm", &version(n, &roles))
             .await
             .unwrap();
-        tokio::task::yield_now().await;
+        // One more than there are clients: at least one of these calls began after the reload.
+        let before = answered.load(Ordering::SeqCst);
+        while answered.load(Ordering::SeqCst) <= before + CLIENTS {
+            assert!(clients.iter().all(|c| !c.is_finished()), "a client failed");
+            tokio::task::yield_now().await;
+        }
     }
-    done.store(true, Ordering::Relaxed);
-    let (mut calls, mut seen) = (0, HashSet::new());
+    done.store(true, Ordering::SeqCst);
+    let mut seen = HashSet::new();
     for client in clients {
-        let (called, versions) = client.await.unwrap();
-        calls += called;
-        seen.extend(versions);
+        seen.extend(client.await.unwrap());
     }
-    assert_eq!(chat(&engine, "p", "").await.unwrap()[0], "p@100.0.0");
-    assert!(seen.len() > 2, "reloads happened between calls");
+    for n in 1..=100 {
+        assert!(seen.contains(&format!("p@{n}.0.0")), "{n} served");
+    }
     world.until("drop p@99.0.0", 1).await;
     for n in 0..100 {
         let stop = format!("stop p@{n}.0.0");
@@ -78,7 +89,7 @@ async fn under_load(world: Arc<World>, roles: Value, what: &'static str) -> (Arc
         assert_eq!(world.count(&stop), 1, "{n} is stopped once");
     }
     assert_eq!(engine.plugin("p").unwrap().generation, 101);
-    (engine, calls)
+    (engine, answered.load(Ordering::SeqCst))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
