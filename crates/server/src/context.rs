@@ -136,6 +136,9 @@ pub(crate) fn metadata(
     if let Some(told) = told {
         return Some(told.get().to_owned());
     }
+    if !has_own(headers) {
+        return kept.map(str::to_owned);
+    }
     let mut all = Object::default();
     let kept = kept.and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
     let fields = kept.and_then(|raw| Fields::of(raw).ok());
@@ -157,8 +160,27 @@ pub(crate) fn metadata(
     (!all.is_empty()).then(|| all.finish())
 }
 
+/// Did Open WebUI send headers of its own? Looked up once, since most requests have none.
+fn has_own(headers: &HeaderMap) -> bool {
+    headers
+        .keys()
+        .any(|name| name.as_str().starts_with("x-openwebui-"))
+}
+
+/// The user's id, by those headers.
+pub(crate) fn user_id(headers: &HeaderMap) -> Option<&str> {
+    if has_own(headers) {
+        text(headers, "x-openwebui-user-id")
+    } else {
+        None
+    }
+}
+
 /// Who asks, by the headers Open WebUI sends when it is told to.
 pub(crate) fn user(headers: &HeaderMap) -> Option<String> {
+    if !has_own(headers) {
+        return None;
+    }
     let mut user = Object::default();
     for (name, key) in [
         ("x-openwebui-user-id", "id"),

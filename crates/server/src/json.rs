@@ -38,6 +38,9 @@ pub(crate) struct Message<'a> {
     pub(crate) content: Option<&'a RawValue>,
 }
 
+/// Up to so many keys are compared one by one.
+const FEW: usize = 16;
+
 impl<'a> Fields<'a> {
     /// Reads a body: valid JSON, an object, no deeper than `depth`.
     ///
@@ -46,9 +49,13 @@ impl<'a> Fields<'a> {
     pub(crate) fn parse(body: &'a [u8], depth: usize) -> Result<Self, Unusable> {
         check(body, depth)?;
         let text = std::str::from_utf8(body).map_err(|e| Unusable::Syntax(e.to_string()))?;
-        let raw: &RawValue =
-            serde_json::from_str(text).map_err(|e| Unusable::Syntax(e.to_string()))?;
-        Self::of(raw)
+        if text.trim_ascii_start().starts_with('{') {
+            return serde_json::from_str(text).map_err(|e| Unusable::Syntax(e.to_string()));
+        }
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(raw) => Err(Unusable::NotAnObject(kind(raw))),
+            Err(e) => Err(Unusable::Syntax(e.to_string())),
+        }
     }
 
     /// The fields of a value that is known to be JSON.
@@ -183,6 +190,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
 /// Keeps of each key the first place and the last value.
 fn last_wins<'a>(all: Vec<(Cow<'a, str>, &'a RawValue)>) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+    let is_repeated =
+        |(n, (key, _)): (usize, &(Cow<'a, str>, _))| all.iter().take(n).any(|(k, _)| k == key);
+    if all.len() <= FEW && !all.iter().enumerate().any(is_repeated) {
+        return all;
+    }
     let mut seen: HashMap<Cow<'a, str>, usize> = HashMap::with_capacity(all.len());
     let mut kept: Vec<(Cow<'a, str>, &'a RawValue)> = Vec::with_capacity(all.len());
     for (key, value) in all {

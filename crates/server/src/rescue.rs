@@ -7,6 +7,7 @@ use engine::{AddError, ManageError, ValvesError};
 use http::{HeaderValue, StatusCode, header};
 use hyper::ext::ReasonPhrase;
 use model::error::{Fault, LoadError, StageError};
+use model::limits::Limit;
 use model::ports::EgressError;
 use serde_json::{Value, json};
 
@@ -180,6 +181,11 @@ pub(crate) fn stage(error: &StageError) -> Problem {
         Fault::Transient { .. } | Fault::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Fault::Refused(_) | Fault::Denied(_) => StatusCode::FORBIDDEN,
         Fault::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
+        // More was sent than the plugin takes.
+        Fault::LimitReached {
+            limit: Limit::InputBytes,
+            ..
+        } => StatusCode::PAYLOAD_TOO_LARGE,
         Fault::Internal(_)
         | Fault::OutOfFuel { .. }
         | Fault::OutOfMemory { .. }

@@ -3,7 +3,6 @@
 use super::*;
 use http_body_util::BodyExt;
 use model::id::{PluginId, PluginRef};
-use model::limits::Limit;
 
 fn error(fault: Fault) -> StageError {
     StageError {
@@ -76,6 +75,11 @@ async fn every_fault_has_its_status_code_and_words() {
         value: 8,
     };
     check(limit, 500, "limit_reached", "output_bytes = 8", None).await;
+    let large = Fault::LimitReached {
+        limit: Limit::InputBytes,
+        value: 9,
+    };
+    check(large, 413, "limit_reached", "input_bytes = 9", None).await;
     check(Fault::Denied("x".into()), 403, "denied", "denied", None).await;
     let gone = Fault::Unavailable {
         reason: "stopped".into(),

@@ -14,7 +14,7 @@ use crate::rescue::{self, Problem};
 /// `POST /pipelines/add`.
 pub(crate) async fn add(call: Call, body: Body) -> Answer {
     let given = one_field(&call, body, "url").await?;
-    let url = raw_url(&given);
+    let url = engine::raw_github_url(&given);
     let last = url
         .split(['?', '#'])
         .next()
@@ -76,7 +76,7 @@ fn default_port(scheme: Option<&str>) -> u16 {
 fn allowed(call: &Call, url: &str) -> Result<(), Problem> {
     let rules = &call.app.config.add.allow;
     let denied = |message: String| Problem::new(StatusCode::FORBIDDEN, "add_denied", message);
-    let line = r#"add.allow = ["https://example.com"]"#;
+    let line = r#"[add] allow = ["https://example.com"]"#;
     if rules.is_empty() {
         return Err(denied(format!(
             "adding plugins by URL is off; to allow an origin, write in weir.toml: {line}"
@@ -104,37 +104,4 @@ fn allowed(call: &Call, url: &str) -> Result<(), Problem> {
     Err(denied(format!(
         "{scheme}://{host}:{port} is not an origin plugins may be added from; to allow it, add it in weir.toml to {line}"
     )))
-}
-
-/// GitHub's page of a file as the file itself.
-fn raw_url(url: &str) -> String {
-    let rewritten = || {
-        let mut parts = url.strip_prefix("https://github.com/")?.splitn(5, '/');
-        let (owner, repo, blob) = (parts.next()?, parts.next()?, parts.next()?);
-        let (branch, path) = (parts.next()?, parts.next()?);
-        (blob == "blob" && !path.is_empty())
-            .then(|| format!("https://raw.githubusercontent.com/{owner}/{repo}/{branch}/{path}"))
-    };
-    rewritten().unwrap_or_else(|| url.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_of_files_become_files() {
-        let check = |given: &str, want: &str| assert_eq!(raw_url(given), want);
-        check(
-            "https://github.com/o/r/blob/main/a/b.wasm",
-            "https://raw.githubusercontent.com/o/r/main/a/b.wasm",
-        );
-        for same in [
-            "https://github.com/o/r/raw/main/b.wasm",
-            "http://github.com/o/r/blob/main/b.wasm",
-            "https://github.com/o/r/blob/main",
-        ] {
-            check(same, same);
-        }
-    }
 }

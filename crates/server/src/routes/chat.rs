@@ -63,9 +63,7 @@ async fn resolve(call: &Call, form: &ChatForm<'_>) -> Result<Ready, Problem> {
     };
     let user = context::user(headers);
     let said = form.user_id();
-    let header_id = headers
-        .get("x-openwebui-user-id")
-        .and_then(|v| v.to_str().ok());
+    let header_id = context::user_id(headers);
     let spoken = Spoken {
         user: said.as_deref().or(header_id).unwrap_or_default(),
         model: &form.model,

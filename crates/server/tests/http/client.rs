@@ -105,7 +105,7 @@ impl Request {
 /// Reads until the other side closes, one way or the other.
 pub(crate) async fn until_closed(socket: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    let mut buffer = [0; 16 * 1024];
+    let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = tokio::time::timeout(PATIENCE, socket.read(&mut buffer)).await;
         match read.expect("the server closes the connection") {
@@ -118,7 +118,7 @@ pub(crate) async fn until_closed(socket: &mut TcpStream) -> Vec<u8> {
 /// Reads until `wanted` has come.
 pub(crate) async fn until(socket: &mut TcpStream, wanted: &str) -> String {
     let mut all = Vec::new();
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 4096];
     while !String::from_utf8_lossy(&all).contains(wanted) {
         let read = tokio::time::timeout(PATIENCE, socket.read(&mut buffer)).await;
         let n = read

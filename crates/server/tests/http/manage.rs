@@ -146,7 +146,11 @@ async fn adding_by_url_is_off_until_an_origin_is_allowed() {
         .post("/pipelines/add", body("https://files.example/added.wasm"))
         .await;
     answer.check(403, "add_denied", "weir.toml");
+}
 
+#[tokio::test]
+async fn adding_by_url_takes_only_allowed_origins_and_true_components() {
+    let body = |url: &str| json!({ "url": url }).to_string();
     let add = AddPolicy {
         allow: vec!["https://files.example".parse().unwrap()],
     };

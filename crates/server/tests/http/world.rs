@@ -72,7 +72,6 @@ impl Log {
 /// A running server.
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
-    pub(crate) engine: Arc<Engine>,
     pub(crate) log: Arc<Log>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) serving: JoinHandle<Result<(), ServeError>>,
@@ -154,10 +153,9 @@ pub(crate) async fn start(wish: Wish) -> World {
         // A dropped sender stops the server as well.
         stopped.await.ok();
     };
-    let serving = tokio::spawn(server::serve(listener, engine.clone(), config, shutdown));
+    let serving = tokio::spawn(server::serve(listener, engine, config, shutdown));
     World {
         address,
-        engine,
         log,
         stop: Some(stop),
         serving,
