@@ -112,7 +112,7 @@ limits! {
     HostCalls "host_calls" "calls" 200_000, 10_000_000;
     LogBytes "log_bytes" "bytes" 64 * KIB, 64 * MIB;
     HttpRequests "http_requests" "requests" 100, 10_000;
-    HttpConcurrency "http_concurrency" "requests" 32, 1_000;
+    HttpConcurrency "http_concurrency" "requests" 128, 1_000;
     HttpRequestBytes "http_request_bytes" "bytes" 32 * MIB, GIB;
     HttpResponseBytes "http_response_bytes" "bytes" 64 * MIB, 4 * GIB;
     HttpConnectMs "http_connect_ms" "ms" 10_000, 300_000;

@@ -26,6 +26,8 @@ pub(crate) struct Budget {
     pub(crate) output_items: u64,
     /// Output was cut at a limit.
     pub(crate) cut: Option<Limit>,
+    /// The yield interval is one unit of fuel, so that the guest yields as soon as it runs on.
+    pub(crate) yielding: bool,
     owed: u64,
 }
 

@@ -13,7 +13,6 @@ use model::plugin::{About, Admission, Candidate, Plugin, Role, ValveValues};
 use model::ports::EgressPolicy;
 use model::settings::PluginSettings;
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 
 use crate::Host;
@@ -144,7 +143,6 @@ fn shared(host: &Arc<Host>, name: Arc<str>, limits: Limits, grants: Grants) -> A
         host: Arc::clone(host),
         name,
         id: None,
-        http_permits: Arc::new(Semaphore::new(limits.size(Limit::HttpConcurrency))),
         limits,
         grants,
         counters: Arc::default(),
@@ -160,7 +158,7 @@ async fn describe(
     let host = Arc::clone(&shared.host);
     let deadline = Arc::clone(&shared);
     let work = async move {
-        let mut instance = Instance::new(Arc::clone(&shared), &blueprint, "{}".into()).await?;
+        let mut instance = Instance::new(&shared, &blueprint, &"{}".into()).await?;
         let describe: Run<String> = Box::new(|store, exports| {
             Box::pin(async move { Ok(Ok(exports.lifecycle.call_describe(store).await?)) })
         });
@@ -239,7 +237,6 @@ async fn load(
         host: Arc::clone(&host),
         name: about.manifest.id.as_str().into(),
         id: Some(about.manifest.id.clone()),
-        http_permits: Arc::new(Semaphore::new(settings.limits.size(Limit::HttpConcurrency))),
         limits: settings.limits.clone(),
         grants: settings.grants.clone(),
         counters: Arc::default(),

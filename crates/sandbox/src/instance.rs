@@ -80,8 +80,22 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Instantiates, within the start's fuel. The caller sets the deadline.
+    /// Instantiates, within the start's fuel. The caller sets the deadline. When the process has no room for another instance,
+    /// idle ones of any plugin make some.
     pub(crate) async fn new(
+        shared: &Arc<Shared>,
+        blueprint: &Blueprint,
+        valves: &Arc<str>,
+    ) -> Result<Self, Fault> {
+        match Self::try_new(Arc::clone(shared), blueprint, Arc::clone(valves)).await {
+            Err(Fault::Unavailable { .. }) if shared.host.shed_idle() => {
+                Self::try_new(Arc::clone(shared), blueprint, Arc::clone(valves)).await
+            }
+            made => made,
+        }
+    }
+
+    async fn try_new(
         shared: Arc<Shared>,
         blueprint: &Blueprint,
         valves: Arc<str>,
@@ -174,6 +188,7 @@ impl Instance {
     fn begin(&mut self, fuel: u64) {
         self.given = fuel;
         // Fuel is always configured, so this cannot fail; if it did, the call would run on the fuel left over.
+        let _configured = self.store.fuel_async_yield_interval(Some(YIELD_EVERY));
         let _configured = self.store.set_fuel(fuel);
         let state = self.store.data_mut();
         state.budget = crate::budget::Budget::default();
@@ -238,16 +253,21 @@ fn start_fault(fault: Fault, shared: &Shared) -> Fault {
     }
 }
 
-/// Counts a host call and takes its price from the store's fuel.
+/// Counts a host call and takes its price from the store's fuel. Setting a store's fuel restarts its yield interval, so a guest
+/// that does little but call the host would never yield: after each payment it is made to, by an interval of one unit that
+/// lasts until the next time it is seen here.
 fn host_called(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<()> {
     let state = store.data_mut();
+    let was_yielding = std::mem::take(&mut state.budget.yielding);
     let written = state.log.take_uncharged();
     state.budget.bytes(written);
     let limits = &state.shared.limits;
-    let Some(owed) = state.budget.host_call(limits)? else {
-        return Ok(());
-    };
+    let owed = state.budget.host_call(limits)?;
     let value = limits.get(Limit::Fuel);
+    if was_yielding {
+        store.fuel_async_yield_interval(Some(YIELD_EVERY))?;
+    }
+    let Some(owed) = owed else { return Ok(()) };
     let left = store.get_fuel()?;
     if owed > left {
         store.set_fuel(0)?;
@@ -257,5 +277,7 @@ fn host_called(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<()> {
         }
         .into());
     }
+    store.data_mut().budget.yielding = true;
+    store.fuel_async_yield_interval(Some(1))?;
     store.set_fuel(left - owed)
 }

@@ -84,7 +84,7 @@ impl Loaded {
     pub(crate) async fn new_instance(&self) -> Result<Instance, Fault> {
         call::within(&self.shared, Limit::StartDeadlineMs, async {
             let (change, values) = self.valves.now();
-            let mut instance = self.instantiate(&values).await?;
+            let mut instance = Instance::new(&self.shared, &self.blueprint, &values).await?;
             let config = format!(
                 r#"{{"config":{},"valves":{values}}}"#,
                 serde_json::Value::Object(self.settings.config.clone())
@@ -101,27 +101,6 @@ impl Loaded {
             Ok(instance)
         })
         .await
-    }
-
-    /// Instantiates; when the process has no room, idle instances of any plugin make some.
-    async fn instantiate(&self, values: &Arc<str>) -> Result<Instance, Fault> {
-        let made = Instance::new(
-            Arc::clone(&self.shared),
-            &self.blueprint,
-            Arc::clone(values),
-        )
-        .await;
-        match made {
-            Err(Fault::Unavailable { .. }) if self.shared.host.shed_idle() => {
-                Instance::new(
-                    Arc::clone(&self.shared),
-                    &self.blueprint,
-                    Arc::clone(values),
-                )
-                .await
-            }
-            other => other,
-        }
     }
 
     /// Tells an instance the valves in force, unless it knows them.

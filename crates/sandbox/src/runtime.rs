@@ -141,7 +141,6 @@ fn pool(max_instances: u32) -> PoolingAllocationConfig {
         .table_elements(1_000_000)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(16 * 1024)
-        .async_stack_keep_resident(64 * 1024)
         .pagemap_scan(Enabled::Auto);
     pool
 }

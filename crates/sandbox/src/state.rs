@@ -5,7 +5,6 @@ use std::sync::Arc;
 use model::grants::Grants;
 use model::limits::{Limit, Limits};
 use model::ports::HttpClient;
-use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -31,8 +30,6 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     /// Sends its HTTP requests; none without a grant.
     pub(crate) http: Option<Arc<dyn HttpClient>>,
-    /// Outgoing requests under way.
-    pub(crate) http_permits: Arc<Semaphore>,
 }
 
 /// What one store holds.

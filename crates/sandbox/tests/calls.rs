@@ -1,5 +1,13 @@
 //! Real guests on the sandbox, without a server: loading, the three ways of reuse, limits, valves. `just guests` builds them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests, and a clock of their own"
+)]
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -100,17 +108,21 @@ impl HttpClient for Nothing {
 
 struct Setup {
     sandbox: Sandbox,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn setup() -> Setup {
+    setup_with(64)
+}
+
+fn setup_with(max_instances: u32) -> Setup {
     let folder = tempfile::tempdir().unwrap();
     let nothing = Arc::new(Nothing(Instant::now()));
     let config = SandboxConfig {
         cache_dir: folder.path().join("cache"),
         cache_bytes: 1 << 30,
         compiler: CompileWorker::InProcess,
-        max_instances: 64,
+        max_instances,
         allocation: None,
     };
     let ports = SandboxPorts {
@@ -120,7 +132,7 @@ fn setup() -> Setup {
     };
     Setup {
         sandbox: Sandbox::new(config, ports).unwrap(),
-        _folder: folder,
+        folder,
     }
 }
 
@@ -245,7 +257,7 @@ async fn the_second_load_comes_from_the_cache() {
         .await
         .unwrap();
     assert_eq!(first.about().digest, second.about().digest);
-    let files = std::fs::read_dir(setup._folder.path().join("cache"))
+    let files = std::fs::read_dir(setup.folder.path().join("cache"))
         .unwrap()
         .count();
     assert_eq!(files, 1);
@@ -372,4 +384,22 @@ async fn calls_beyond_the_queue_are_refused_at_once() {
             .all(|o| o.is_ok() || matches!(o, Err(Fault::Unavailable { .. }))),
         "{outcomes:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_host_takes_idle_instances_back() {
+    let setup = setup_with(2);
+    let mut plugins = Vec::new();
+    for name in ["ok", "echo_str", "gen_words"] {
+        plugins.push(
+            load(&setup, guest("corpus", name), PluginSettings::default())
+                .await
+                .unwrap(),
+        );
+    }
+    for plugin in plugins.iter().chain(&plugins) {
+        chat(plugin, "x").await.unwrap();
+    }
+    let alive: u64 = plugins.iter().map(|p| p.usage().instances).sum();
+    assert!(alive <= 2, "{alive}");
 }

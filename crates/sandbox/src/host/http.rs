@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http_body_util::BodyExt;
 use model::limits::{Limit, Limits};
 use model::ports::{EgressError, HttpBody, HttpClient};
-use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::state::Shared;
@@ -14,7 +13,6 @@ use crate::usage::{Counters, add};
 /// What an instance needs to send requests.
 pub(crate) struct HttpHooks {
     client: Option<Arc<dyn HttpClient>>,
-    permits: Arc<Semaphore>,
     limits: Limits,
     counters: Arc<Counters>,
     /// Requests of the call under way.
@@ -28,7 +26,6 @@ impl HttpHooks {
     pub(crate) fn new(shared: &Shared) -> Self {
         Self {
             client: shared.http.clone(),
-            permits: Arc::clone(&shared.http_permits),
             limits: shared.limits.clone(),
             counters: Arc::clone(&shared.counters),
             requests: 0,
@@ -63,14 +60,9 @@ impl WasiHttpHooks for HttpHooks {
         _response_error: IoFuture,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let admitted = self.admit();
-        let permits = Arc::clone(&self.permits);
         let counters = Arc::clone(&self.counters);
         Box::new(async move {
             let client = admitted?;
-            let permit = permits
-                .acquire_owned()
-                .await
-                .map_err(|_| Error::ConnectionLimitReached)?;
             let first_byte = options.and_then(|o| o.first_byte_timeout);
             let sending = client.send(request.map(outgoing));
             let response = match first_byte {
@@ -86,15 +78,7 @@ impl WasiHttpHooks for HttpHooks {
                 tracing::info!(%error, "outgoing request did not succeed");
                 wasi_error(error)
             })?;
-            // The permit is held until the body has ended or was dropped.
-            let body = response.map(|body| {
-                body.map_err(wasi_error)
-                    .map_frame(move |frame| {
-                        let _held = &permit;
-                        frame
-                    })
-                    .boxed_unsync()
-            });
+            let body = response.map(|body| body.map_err(wasi_error).boxed_unsync());
             Ok((body, Box::new(std::future::ready(Ok(()))) as IoFuture))
         })
     }
