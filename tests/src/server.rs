@@ -430,7 +430,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
-            let last = lines.len().saturating_sub(40);
+            let last = lines.len().saturating_sub(12);
             eprintln!("the server's last lines:\n{}", lines[last..].join("\n"));
         }
         // It may have ended already.

@@ -85,7 +85,12 @@ async fn replay(group: &str) {
         Reply::Body(guests::bytes("corpus/upload/added.wasm")),
     )])
     .await;
-    let mut setup = Setup::new().strict();
+    // Weir adds nothing by URL until the operator allows an origin; the reference adds from everywhere.
+    let config = format!(
+        "[add]\nallow = [\"http://{}\", \"http://127.0.0.1:1\"]\nprivate = [\"127.0.0.0/8\"]\n",
+        files.host
+    );
+    let mut setup = Setup::new().strict().config(&config);
     for need in &calls[0].needs {
         setup = setup.guest(&format!("corpus/{need}.wasm"));
     }
