@@ -11,6 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 MIN_RUST=95 # 1.95, as `rust-version` in Cargo.toml
+MIN_NODE=18 # as `engines` in guest-examples/javascript/package.json
 TOOLS=$PWD/.tools
 VENV=$TOOLS/venv
 
@@ -48,6 +49,7 @@ check_system() {
   have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
   have node && have npm || packages+=(nodejs npm)
   [ ${#packages[@]} = 0 ] || install "${packages[@]}"
+  [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$MIN_NODE" ] || die "Node $MIN_NODE or newer is needed, this is $(node -v)"
   say "  $(cc --version | head -1); $(python3 -V); Node $(node -v)"
 }
 

@@ -186,7 +186,7 @@ missing=$(LD_LIBRARY_PATH="$NEW/lib" ldd "$NEW/libexec/rustc" "$NEW/libexec/lld"
 if [ -n "$missing" ]; then
   mapfile -t libraries < <({ dependencies "$LLVM"; dependencies "$LLD"; } | grep -vx "$LLVM" | sort -u)
   say "missing here: $missing; installing ${libraries[*]}"
-  as_root apt-get install -y -qq --no-install-recommends "${libraries[@]}" >&2 ||
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${libraries[@]}" </dev/null >/dev/null ||
     die "could not install them; run as root: apt-get install ${libraries[*]}"
 fi
 
