@@ -29,6 +29,7 @@ pub(crate) struct FilterForm<'a> {
     pub(crate) body: &'a RawValue,
     user: Option<&'a RawValue>,
     metadata: Option<&'a RawValue>,
+    messages: Option<&'a RawValue>,
     /// The model the body names.
     pub(crate) model: Option<String>,
 }
@@ -141,6 +142,7 @@ impl<'a> FilterForm<'a> {
             body,
             user,
             metadata: metadata.filter(is_object),
+            messages: inner.get("messages"),
             model: inner
                 .get("model")
                 .and_then(json::string)
@@ -156,6 +158,11 @@ impl<'a> FilterForm<'a> {
     /// What the body says about the conversation.
     pub(crate) fn metadata(&self) -> Option<&'a RawValue> {
         self.metadata
+    }
+
+    /// The last user message; none if there are no readable messages.
+    pub(crate) fn last(&self) -> Option<&'a str> {
+        last_user_message(self.messages?).ok()
     }
 
     /// What the filter gets.

@@ -101,7 +101,7 @@ fn remember(app: &App, form: &FilterForm<'_>, returned: &str) {
             metadata,
         );
     };
-    let given = form::last_in(form.body);
+    let given = form.last();
     if let Some(last) = given {
         keep(last);
     }

@@ -35,7 +35,7 @@ pub(crate) async fn upload(call: Call, body: Body) -> Answer {
     }
     let upload = found?;
     let dir = &call.app.config.plugins_dir_shown;
-    let is_component = upload.bytes.starts_with(COMPONENT);
+    let is_component = upload.name.ends_with(".wasm") && upload.bytes.starts_with(COMPONENT);
     if call.strict && !upload.name.ends_with(".py") && !is_component {
         return Err(Problem::bad_request("Only Python files are allowed."));
     }

@@ -13,6 +13,8 @@ mod fake;
 #[cfg(test)]
 mod filters;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod manage;
 #[cfg(test)]
 mod native;
