@@ -14,6 +14,38 @@ use crate::{
 };
 
 /// Code at the host's hook points; the manifest says which points, modes and priorities. Implement the modes you ask for.
+///
+/// ```
+/// use weir_sdk::{Continuation, Event, Failure, Hooks, Peer, PeerRequest, Plugin, Subscriber, log, serde_json::Value};
+///
+/// #[derive(Default)]
+/// struct Watcher { seen: u64 }
+///
+/// impl Plugin for Watcher {}
+/// impl Hooks for Watcher {
+///     fn around(&mut self, point: &str, context: Value, next: &Continuation) -> Result<Value, Failure> {
+///         let result = next.proceed(&context);
+///         log::info(format!("{point} is done"));
+///         result
+///     }
+/// }
+/// impl Subscriber for Watcher {
+///     fn on_event(&mut self, event: Event) -> Result<(), Failure> {
+///         self.seen = event.id;
+///         Ok(())
+///     }
+/// }
+/// impl Peer for Watcher {
+///     fn handle(&mut self, request: PeerRequest) -> Result<Value, Failure> {
+///         match request.method.as_str() {
+///             "seen" => Ok(self.seen.into()),
+///             other => Err(Failure::invalid(format!("no method is called '{other}'; there is seen"))),
+///         }
+///     }
+/// }
+/// weir_sdk::plugin!(Watcher: hooks, subscriber, peer);
+/// # fn main() {}
+/// ```
 pub trait Hooks: Plugin {
     /// Runs before the step: returns the context to go on with, or refuses.
     fn before(&mut self, point: &str, context: Value) -> Result<Value, Failure> {

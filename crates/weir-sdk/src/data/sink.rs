@@ -15,6 +15,31 @@ use crate::{
 };
 
 /// A plugin that writes records somewhere.
+///
+/// ```
+/// use weir_sdk::{Batch, Failure, Plugin, Reject, Sink, Writer, serde_json::Value, state};
+///
+/// #[derive(Default)]
+/// struct Keep;
+///
+/// struct InState;
+///
+/// impl Plugin for Keep {}
+/// impl Sink for Keep {
+///     type Writer = InState;
+/// }
+/// impl Writer for InState {
+///     fn open(_: Value) -> Result<Self, Failure> {
+///         Ok(Self)
+///     }
+///     fn push(&mut self, batch: Batch, key: &str) -> Result<Vec<Reject>, Failure> {
+///         state::set(key, &batch.data)?;
+///         Ok(Vec::new())
+///     }
+/// }
+/// weir_sdk::plugin!(Keep: sink);
+/// # fn main() {}
+/// ```
 pub trait Sink: Plugin {
     /// What writes during one run.
     type Writer: Writer;

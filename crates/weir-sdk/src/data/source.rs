@@ -27,6 +27,33 @@ pub struct Pulled {
 }
 
 /// A plugin that reads records from somewhere.
+///
+/// ```
+/// use weir_sdk::{Batch, Failure, Plugin, Pulled, Reader, Source, Window, serde_json::{Value, json}};
+///
+/// #[derive(Default)]
+/// struct Numbers;
+///
+/// struct Count { next: u64 }
+///
+/// impl Plugin for Numbers {}
+/// impl Source for Numbers {
+///     type Reader = Count;
+/// }
+/// impl Reader for Count {
+///     fn open(_: Value, cursor: Option<Value>, _: Option<Window>) -> Result<Self, Failure> {
+///         Ok(Self { next: cursor.and_then(|cursor| cursor.as_u64()).unwrap_or(0) })
+///     }
+///     fn pull(&mut self, max_records: u32, _: u32) -> Result<Pulled, Failure> {
+///         let end = self.next + u64::from(max_records);
+///         let records: Vec<_> = (self.next..end).map(|n| json!({"n": n})).collect();
+///         self.next = end;
+///         Ok(Pulled { batch: Batch::ndjson(&records)?, cursor: Some(end.into()), done: true })
+///     }
+/// }
+/// weir_sdk::plugin!(Numbers: source);
+/// # fn main() {}
+/// ```
 pub trait Source: Plugin {
     /// What reads during one run.
     type Reader: Reader;

@@ -25,6 +25,37 @@ pub struct Transformed {
 }
 
 /// A plugin that turns records into records.
+///
+/// ```
+/// use weir_sdk::{Batch, Failure, Plugin, Reject, Transform, Transformed, Transformer, serde_json::Value};
+///
+/// #[derive(Default)]
+/// struct Named;
+///
+/// struct HasName;
+///
+/// impl Plugin for Named {}
+/// impl Transform for Named {
+///     type Transformer = HasName;
+/// }
+/// impl Transformer for HasName {
+///     fn open(_: Value) -> Result<Self, Failure> {
+///         Ok(Self)
+///     }
+///     fn apply(&mut self, batch: Batch) -> Result<Transformed, Failure> {
+///         let (mut kept, mut rejects) = (Vec::new(), Vec::new());
+///         for (index, record) in (0..).zip(batch.records::<Value>()?) {
+///             match record.get("name") {
+///                 Some(_) => kept.push(record),
+///                 None => rejects.push(Reject { index, reason: "no name".into() }),
+///             }
+///         }
+///         Ok(Transformed { batch: Batch::ndjson(&kept)?, rejects })
+///     }
+/// }
+/// weir_sdk::plugin!(Named: transform);
+/// # fn main() {}
+/// ```
 pub trait Transform: Plugin {
     /// What works during one run.
     type Transformer: Transformer;
