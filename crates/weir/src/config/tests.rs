@@ -100,3 +100,88 @@ fn urls_are_separated_by_semicolons() {
     let config = check("", &env, ServeArgs::default()).unwrap();
     assert_eq!(config.urls, ["https://a/x.wasm", "https://b/y.wasm"]);
 }
+
+/// The part of the documentation between two marks.
+fn documented<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let start = text.find(from).unwrap() + from.len();
+    let length = text[start..].find(to).unwrap();
+    &text[start..start + length]
+}
+
+const DOCUMENTATION: &str = include_str!("../../../../docs/configuration.md");
+
+#[test]
+fn the_documented_configuration_is_the_default_one() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "k").unwrap();
+    let text = documented(DOCUMENTATION, "```toml\n", "```");
+    let text = text.replace(
+        "${env:WEIR_KEY}",
+        &format!("${{file:{}}}", folder.path().join("key").display()),
+    );
+    let written = check(&text, &[], ServeArgs::default()).unwrap();
+    let default = check("", &[], ServeArgs::default()).unwrap();
+    assert_eq!(written.http, default.http);
+    assert_eq!(written.defaults, default.defaults);
+    assert_eq!(written.ceilings, default.ceilings);
+    assert_eq!(written.quarantine, default.quarantine);
+    assert_eq!(
+        format!("{:?}", written.runtime),
+        format!("{:?}", default.runtime)
+    );
+    assert_eq!(
+        (written.listen, written.plugins, written.data),
+        (default.listen, default.plugins, default.data)
+    );
+}
+
+#[test]
+fn the_documented_settings_are_accepted() {
+    let rest = DOCUMENTATION
+        .split("## Settings of a plugin")
+        .nth(1)
+        .unwrap();
+    let written: WrittenSettings = toml::from_str(documented(rest, "```toml\n", "```")).unwrap();
+    written
+        .check(&Limits::defaults(), &Limits::ceilings())
+        .unwrap();
+}
+
+/// A number as the table writes it.
+fn in_words(value: u64, unit: &str) -> String {
+    let (gib, mib, kib) = (1 << 30, 1 << 20, 1 << 10);
+    match value {
+        u64::MAX => "none".into(),
+        v if unit == "bytes" && v % gib == 0 => format!("{} GiB", v / gib),
+        v if unit == "bytes" && v % mib == 0 => format!("{} MiB", v / mib),
+        v if unit == "bytes" && v % kib == 0 => format!("{} KiB", v / kib),
+        v => {
+            let digits = v.to_string();
+            let groups: Vec<_> = digits
+                .as_bytes()
+                .rchunks(3)
+                .rev()
+                .map(|g| std::str::from_utf8(g).unwrap())
+                .collect();
+            groups.join(",")
+        }
+    }
+}
+
+#[test]
+fn every_limit_is_documented_as_it_is() {
+    for limit in model::limits::Limit::ALL {
+        let spec = limit.spec();
+        let row = format!(
+            "| `{}` | {} | {} | {} |",
+            spec.name,
+            spec.unit,
+            in_words(spec.default, spec.unit),
+            in_words(spec.ceiling, spec.unit)
+        );
+        assert!(
+            DOCUMENTATION.contains(&row),
+            "docs/configuration.md has no {row}"
+        );
+    }
+}
