@@ -5,7 +5,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::context::Object;
-use crate::json::{self, Fields, Message, Unusable};
+use crate::json::messages::{Messages, first_text};
+use crate::json::{self, Fields, Unusable};
 use crate::rescue::Problem;
 use crate::strict::pydantic;
 
@@ -38,7 +39,10 @@ impl From<Unusable> for Problem {
     fn from(why: Unusable) -> Self {
         match why {
             Unusable::NotAnObject(_) => Self::unfit(why.to_string()),
-            Unusable::Syntax(_) | Unusable::TooDeep(_) | Unusable::LoneSurrogate => Self::new(
+            Unusable::Syntax(_)
+            | Unusable::TooDeep(_)
+            | Unusable::TooManyKeys
+            | Unusable::LoneSurrogate => Self::new(
                 http::StatusCode::BAD_REQUEST,
                 "invalid_json",
                 why.to_string(),
@@ -191,16 +195,15 @@ fn last_user_message(messages: &RawValue) -> Result<&str, Problem> {
             "an array of objects, each with a `role` that is a string",
         )
     };
-    let all: Vec<Message<'_>> = serde_json::from_str(messages.get()).map_err(|_| not_messages())?;
-    if all.iter().any(|m| m.role.is_none()) {
+    let all: Messages<'_> = serde_json::from_str(messages.get()).map_err(|_| not_messages())?;
+    if all.unfit {
         return Err(not_messages());
     }
-    let last = all.iter().rev().find(|m| m.role.as_deref() == Some("user"));
-    let Some(content) = last.and_then(|m| m.content) else {
+    let Some(content) = all.last else {
         return Ok("null");
     };
     let text = match json::kind(content) {
-        "an array" => json::first_text(content).unwrap_or(content),
+        "an array" => first_text(content).unwrap_or(content),
         _ => content,
     };
     Ok(text.get())

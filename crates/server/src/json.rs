@@ -1,11 +1,13 @@
 //! Request bodies as JSON text: checked once, passed on as they came. Nothing is parsed into a tree here, so that numbers keep every
 //! digit, objects the order of their keys, and large bodies their one copy.
 
+pub(crate) mod messages;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Why a body cannot be used.
@@ -20,6 +22,9 @@ pub(crate) enum Unusable {
     /// Too many arrays and objects in each other.
     #[error("the body nests deeper than {0} levels")]
     TooDeep(usize),
+    /// An object with more keys than any request has.
+    #[error("an object has more than {MAX_KEYS} keys")]
+    TooManyKeys,
     /// Half of a UTF-16 pair, which is no character.
     #[error("the body has an unpaired surrogate (\\ud800 to \\udfff)")]
     LoneSurrogate,
@@ -29,15 +34,8 @@ pub(crate) enum Unusable {
 #[derive(Debug)]
 pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// A message of a chat, as far as the server reads it.
-#[derive(Debug)]
-pub(crate) struct Message<'a> {
-    /// `user`, `assistant`, ..; none if absent or no string.
-    pub(crate) role: Option<Cow<'a, str>>,
-    /// None if absent.
-    pub(crate) content: Option<&'a RawValue>,
-}
-
+/// Keys an object may have that the server itself reads.
+const MAX_KEYS: usize = 10_000;
 /// Up to so many keys are compared one by one.
 const FEW: usize = 16;
 
@@ -50,7 +48,7 @@ impl<'a> Fields<'a> {
         check(body, depth)?;
         let text = std::str::from_utf8(body).map_err(|e| Unusable::Syntax(e.to_string()))?;
         if text.trim_ascii_start().starts_with('{') {
-            return serde_json::from_str(text).map_err(|e| Unusable::Syntax(e.to_string()));
+            return Self::read(text);
         }
         match serde_json::from_str::<&RawValue>(text) {
             Ok(raw) => Err(Unusable::NotAnObject(kind(raw))),
@@ -64,11 +62,18 @@ impl<'a> Fields<'a> {
     /// [`Unusable::NotAnObject`].
     pub(crate) fn of(raw: &'a RawValue) -> Result<Self, Unusable> {
         match kind(raw) {
-            "an object" => {
-                serde_json::from_str(raw.get()).map_err(|e| Unusable::Syntax(e.to_string()))
-            }
+            "an object" => Self::read(raw.get()),
             other => Err(Unusable::NotAnObject(other)),
         }
+    }
+
+    fn read(object: &'a str) -> Result<Self, Unusable> {
+        let fields: Self =
+            serde_json::from_str(object).map_err(|e| Unusable::Syntax(e.to_string()))?;
+        if fields.0.len() > MAX_KEYS {
+            return Err(Unusable::TooManyKeys);
+        }
+        Ok(fields)
     }
 
     /// The value of a key.
@@ -179,7 +184,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut all: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
                 while let Some(Text(key)) = map.next_key()? {
-                    all.push((key, map.next_value()?));
+                    let value = map.next_value()?;
+                    // One too many is enough to know.
+                    if all.len() <= MAX_KEYS {
+                        all.push((key, value));
+                    }
+                }
+                if all.len() > MAX_KEYS {
+                    return Ok(Fields(all));
                 }
                 Ok(Fields(last_wins(all)))
             }
@@ -233,63 +245,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Message<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a message, which is a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Message<'de>, A::Error> {
-                let mut message = Message {
-                    role: None,
-                    content: None,
-                };
-                while let Some(Text(key)) = map.next_key()? {
-                    match key.as_ref() {
-                        "role" => message.role = string(map.next_value::<&RawValue>()?),
-                        "content" => message.content = Some(map.next_value()?),
-                        _ => drop(map.next_value::<IgnoredAny>()?),
-                    }
-                }
-                Ok(message)
-            }
-        }
-        deserializer.deserialize_map(Read)
-    }
-}
-
-/// The first part of type `text` in a list of content parts, as a JSON string.
-pub(crate) fn first_text<'a>(parts: &'a RawValue) -> Option<&'a RawValue> {
-    struct Parts;
-    impl<'de> Visitor<'de> for Parts {
-        type Value = Option<&'de RawValue>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
-            while let Some(part) = seq.next_element::<&RawValue>()? {
-                if found.is_none()
-                    && let Ok(fields) = Fields::of(part)
-                    && fields.get("type").and_then(string).as_deref() == Some("text")
-                {
-                    found = fields.get("text");
-                }
-            }
-            Ok(found)
-        }
-    }
-    let mut reader: serde_json::Deserializer<serde_json::de::StrRead<'a>> =
-        serde_json::Deserializer::from_str(parts.get());
-    reader.deserialize_seq(Parts).ok().flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,19 +280,13 @@ mod tests {
         ] {
             assert_eq!(fields(lone).unwrap_err(), Unusable::LoneSurrogate, "{lone}");
         }
+        let many: Vec<_> = (0..=MAX_KEYS).map(|n| format!("\"{n}\":1")).collect();
+        let many = format!("{{{}}}", many.join(","));
+        assert_eq!(fields(&many).unwrap_err(), Unusable::TooManyKeys);
         assert!(fields(r#"{"a":"\ud83d\ude00 \\ud800"}"#).is_ok());
         assert!(matches!(
             Fields::parse(b"{\"a\":\"\xff\"}", 4),
             Err(Unusable::Syntax(_))
         ));
-    }
-
-    #[test]
-    fn the_first_text_part_is_found() {
-        let raw: Box<RawValue> = serde_json::from_str(
-            r#"[{"type":"image_url"},{"type":"text","text":"t1"},{"type":"text","text":"t2"}]"#,
-        )
-        .unwrap();
-        assert_eq!(first_text(&raw).map(RawValue::get), Some("\"t1\""));
     }
 }

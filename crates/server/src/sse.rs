@@ -134,16 +134,21 @@ impl Encoder {
         if self.strict {
             return raw(line);
         }
-        let line = line.trim_end_matches(['\r', '\n']);
-        let data = line.strip_prefix("data:").map_or("", str::trim);
-        if line.is_empty() || data == "[DONE]" {
-            return None;
+        let mut out = String::with_capacity(line.len() + 2);
+        // A line break in it must not hide a `[DONE]`: each line is an event of its own.
+        for line in line.split(['\r', '\n']) {
+            let data = line.strip_prefix("data:").map_or("", str::trim);
+            if line.is_empty() || data == "[DONE]" {
+                continue;
+            }
+            if let Some(seen) = openai::read(data) {
+                self.role_sent |= seen.has_choices;
+                self.finished |= seen.finished;
+            }
+            out.push_str(line);
+            out.push_str("\n\n");
         }
-        if let Some(seen) = openai::read(data) {
-            self.role_sent |= seen.has_choices;
-            self.finished |= seen.finished;
-        }
-        raw(line)
+        (!out.is_empty()).then(|| out.into())
     }
 
     fn event(&self, json: &str) -> Result<Bytes, Problem> {

@@ -68,6 +68,15 @@ fn lines_of_an_upstream_pass_and_their_end_is_not_doubled() {
 }
 
 #[test]
+fn line_breaks_in_a_line_end_no_stream() {
+    let raw = "data: {\"a\":1}\n\ndata: [DONE]\r\n\r\ndata: {\"b\":2}\n".to_owned();
+    let events = stream(false, vec![Item::Raw(raw), Item::Raw("\n".into())]);
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert_eq!(events[0], "data: {\"a\":1}\n\ndata: {\"b\":2}\n\n");
+    assert_eq!(events[2], "data: [DONE]\n\n");
+}
+
+#[test]
 fn events_are_one_line() {
     let event = Item::Event("{\"event\":\n {\"type\":\"ü\"}}".into());
     assert_eq!(

@@ -74,8 +74,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Walks through a text as CPython 3.11's `_json` does, to find its error.
-struct Scanner {
-    chars: Vec<char>,
+struct Scanner<'a> {
+    text: &'a str,
     odd: bool,
 }
 
@@ -94,26 +94,35 @@ const VALUE: &str = "Expecting value";
 const COMMA: &str = "Expecting ',' delimiter";
 const NAME: &str = "Expecting property name enclosed in double quotes";
 
-impl Scanner {
-    fn new(text: &str) -> Self {
-        Self {
-            chars: text.chars().collect(),
-            odd: false,
-        }
+impl<'a> Scanner<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, odd: false }
     }
 
+    /// Places are bytes on the way and characters in the end, as Python counts.
     fn document(mut self) -> Result<Seen, Stop> {
+        self.whole().map_err(|stop| match stop {
+            Stop::Broken(at, words) => {
+                let before = self.text.get(..at).unwrap_or(self.text);
+                Stop::Broken(before.chars().count(), words)
+            }
+            Stop::TooDeep => Stop::TooDeep,
+        })
+    }
+
+    fn whole(&mut self) -> Result<Seen, Stop> {
         let start = self.space(0);
         let end = self.value(start, 0)?;
         let end = self.space(end);
-        if end < self.chars.len() {
+        if end < self.text.len() {
             return Err(Stop::Broken(end, "Extra data"));
         }
         Ok(Seen { odd: self.odd })
     }
 
+    /// The byte at a place, as a character: all that matters here is ASCII.
     fn at(&self, index: usize) -> Option<char> {
-        self.chars.get(index).copied()
+        self.text.as_bytes().get(index).map(|b| char::from(*b))
     }
 
     fn space(&self, mut index: usize) -> usize {
@@ -250,7 +259,7 @@ impl Scanner {
     fn unicode(&mut self, index: usize) -> Result<usize, Stop> {
         const BAD: &str = "Invalid \\uXXXX escape";
         // As CPython: the digits must not be the end of the text.
-        if index + 5 >= self.chars.len() {
+        if index + 5 >= self.text.len() {
             return Err(Stop::Broken(index, BAD));
         }
         let unit = self.hex(index).ok_or(Stop::Broken(index, BAD))?;
@@ -259,7 +268,7 @@ impl Scanner {
             self.odd = true;
         }
         if matches!(unit, 0xD800..=0xDBFF) {
-            let pair = end + 6 < self.chars.len()
+            let pair = end + 6 < self.text.len()
                 && self.at(end) == Some('\\')
                 && self.at(end + 1) == Some('u');
             let second = if pair {
@@ -316,6 +325,8 @@ mod tests {
         check(r#"["\x"]"#, 2, "Invalid \\escape");
         check(r#"["\u12g4"]"#, 3, "Invalid \\uXXXX escape");
         check("{'a':1}", 1, NAME);
+        check("[\"ü😀\" x", 6, COMMA);
+        check("[\"ü😀\\u12ü\"]", 5, "Invalid \\uXXXX escape");
     }
 
     #[test]
