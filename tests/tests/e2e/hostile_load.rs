@@ -24,7 +24,7 @@ const LOADS: [(&str, &[&str]); 15] = [
     ("spec-deep", &["bad_valves", "start_failed"]),
     ("spec-huge", &["bad_valves", "start_failed"]),
     ("memory-initial", &["too_big", "start_failed"]),
-    ("memory-many", &["too_big", "start_failed"]),
+    ("memory-many", &["not_a_component", "too_big"]),
     ("memory-sum", &["too_big", "start_failed"]),
     ("table-initial", &["too_big", "start_failed"]),
     ("id-traversal", &["bad_manifest"]),
