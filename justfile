@@ -12,12 +12,12 @@ setup:
     ./setup.sh
 
 # Build everything and serve the example plugins on 127.0.0.1:9099
-run: guests
-    cargo run --release --package weir -- serve --listen 127.0.0.1:9099 --plugins guest-examples/dist/examples
+run: guests build
+    target/release/weir serve --listen 127.0.0.1:9099 --plugins guest-examples/dist/examples
 
-# Build the host
+# Build the host. Always the whole workspace with all features, as tests and lints do: another choice of features is another build.
 build:
-    cargo build --release --workspace
+    cargo build --release --workspace --all-features
 
 # Build the guests written in Rust and WAT into guest-examples/dist/{examples,corpus,hostile}
 guests:
@@ -28,7 +28,7 @@ guests-other:
     scripts/build-guests-other.sh
 
 # All tests: format, lints, unit, conformance, end-to-end
-test: fmt-check guests guests-other lint
+test: fmt-check guests guests-other lint build
     cargo nextest run --release --workspace --all-features
     cargo test --release --doc --package weir-sdk --all-features
     cd guest-examples && RUSTC=rustc cargo nextest run --target-dir target/lint --release --workspace --lib --bins
@@ -62,8 +62,8 @@ bench: guests build
     tests/bench/run.sh
 
 # Accept the snapshots that the tests give now; look at the diff before committing it
-bless: guests guests-other
-    INSTA_UPDATE=always cargo nextest run --release --workspace --all-features
+bless: guests guests-other build
+    INSTA_UPDATE=always WEIR_BLESS=1 cargo nextest run --release --workspace --all-features
 
 # What a release has to pass
 ci: test test-clients bench

@@ -80,7 +80,9 @@ impl Cache {
         let path = self.path(digest);
         let host = |e: &dyn std::fmt::Display| LoadError::Host(format!("{}: {e}", path.display()));
         self.keep(&path, &code).map_err(|e| host(&e))?;
-        self.map(&path).map_err(|e| host(&e))
+        // It compiled, and does not fit into a slot of the pool.
+        self.map(&path)
+            .map_err(|e| LoadError::Compile(format!("{e:#}")))
     }
 
     #[allow(

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use model::BoxFuture;
 use model::error::Fault;
 use model::limits::Limit;
+use tokio::time::timeout;
 
 use crate::instance::{Instance, Run, Work};
 use crate::plugin::Loaded;
@@ -53,22 +55,48 @@ pub(crate) async fn call<R: Send + 'static>(
     kind: Kind,
     run: Run<R>,
 ) -> Result<R, Fault> {
-    let shared = Arc::clone(&plugin.shared);
-    within(&shared, kind.deadline(), async {
-        let turn = plugin.pool.turn().await?;
-        let lane = Arc::clone(&shared.host);
-        let work = kind.work(&shared, run);
-        let guarded = async move {
-            // Held until the instance is back, so that there are never more instances in use than turns.
-            let _turn = turn;
-            let mut instance = plugin.ready_instance().await?;
-            let outcome = instance.run(work).await;
-            settle(&plugin, instance, &outcome);
-            outcome
-        };
-        on_lane(&lane, guarded).await
-    })
+    let work = kind.work(&plugin.shared, run);
+    let serving = Arc::clone(&plugin);
+    let work = Box::pin(async move {
+        let mut instance = serving.ready_instance().await?;
+        let outcome = instance.run(work).await;
+        settle(&serving, instance, &outcome);
+        outcome
+    });
+    take_turn(&plugin, kind, work).await
+}
+
+/// Waits for a turn and then does the work on its lane, both before one deadline. A call that gets no turn in time was refused;
+/// it is not the plugin's fault.
+pub(crate) async fn take_turn<R: Send + 'static>(
+    plugin: &Loaded,
+    kind: Kind,
+    work: BoxFuture<'static, Result<R, Fault>>,
+) -> Result<R, Fault> {
+    let shared = &plugin.shared;
+    let limit_name = kind.deadline();
+    let limit = shared.limits.get(limit_name);
+    let deadline = Duration::from_millis(limit);
+    let begin = shared.host.ports.clock.monotonic();
+    let busy = Fault::Unavailable {
+        reason: format!("all its instances were busy for {limit_name} = {limit}"),
+        retry_after_ms: Some(1_000),
+    };
+    let turn = timeout(deadline, plugin.pool.turn())
+        .await
+        .unwrap_or(Err(busy))?;
+    let waited = shared.host.ports.clock.monotonic().saturating_sub(begin);
+    let guarded = async move {
+        // Held until the instance is back, so that there are never more instances in use than turns.
+        let _turn = turn;
+        work.await
+    };
+    timeout(
+        deadline.saturating_sub(waited),
+        on_lane(&shared.host, guarded),
+    )
     .await
+    .unwrap_or(Err(Fault::DeadlineExceeded { limit_name, limit }))
 }
 
 /// Runs on the host's lanes; a panic of a host function ends the call, not the process.
@@ -107,7 +135,7 @@ pub(crate) async fn within<R>(
 }
 
 /// After a call: an instance whose call ended in anything but an ordinary answer is thrown away.
-fn settle<R>(plugin: &Loaded, instance: Instance, outcome: &Result<R, Fault>) {
+pub(crate) fn settle<R>(plugin: &Loaded, instance: Instance, outcome: &Result<R, Fault>) {
     let ordinary = match outcome {
         Ok(_) => true,
         Err(fault) => fault.said().is_some(),

@@ -261,13 +261,12 @@ async fn load(
     });
     host.watch(Arc::downgrade(&plugin.pool));
     let first = Arc::clone(&plugin);
-    let made = call::on_lane(&host, async move {
-        // Calls wait while the first instance is made, and find it warm.
-        let _turn = first.pool.turn().await?;
+    let work = Box::pin(async move {
         let instance = first.new_instance().await?;
         first.pool.give_back(instance);
         Ok(())
     });
+    let made = call::take_turn(&plugin, Kind::Start, work);
     made.await.map_err(|fault| start_error("init", fault))?;
     Ok(plugin)
 }

@@ -47,9 +47,13 @@ impl Valves {
         }
     }
 
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     fn now(&self) -> (u64, Arc<str>) {
         // The number is read first: a change between the two is told again, never missed.
-        let change = self.changes.load(Ordering::Acquire);
+        let change = self.changes();
         let values = self
             .values
             .lock()
@@ -69,12 +73,16 @@ impl Valves {
 impl Loaded {
     /// A warm instance, or a new one, that knows the valves in force.
     pub(crate) async fn ready_instance(&self) -> Result<Instance, Fault> {
+        // What is seldom done is boxed, so that the future of an ordinary call stays small.
         let mut instance = match self.pool.take() {
             Some(instance) => instance,
-            None => self.new_instance().await?,
+            None => Box::pin(self.new_instance()).await?,
         };
+        if self.valves.changes() == instance.valves_change {
+            return Ok(instance);
+        }
         // A plugin that refuses new valves has been told; its refusal went to whoever made the change.
-        match self.tell_valves(&mut instance).await {
+        match Box::pin(self.tell_valves(&mut instance)).await {
             Err(fault) if fault.said().is_none() => Err(fault),
             Ok(()) | Err(_) => Ok(instance),
         }
@@ -106,9 +114,6 @@ impl Loaded {
     /// Tells an instance the valves in force, unless it knows them.
     async fn tell_valves(&self, instance: &mut Instance) -> Result<(), Fault> {
         let (change, values) = self.valves.now();
-        if instance.valves_change == change {
-            return Ok(());
-        }
         instance.valves_change = change;
         instance.state().valves = Arc::clone(&values);
         if !self.about.roles.contains(&Role::Valves) {
@@ -301,24 +306,17 @@ impl Plugin for Loaded {
         self.valves.set(json);
         Box::pin(async move {
             let plugin = Arc::clone(&self);
-            let told = call::within(&plugin.shared, Limit::StartDeadlineMs, async {
-                let turn = plugin.pool.turn().await?;
-                let plugin = Arc::clone(&plugin);
-                call::on_lane(&Arc::clone(&plugin.shared.host), async move {
-                    let _turn = turn;
-                    let mut instance = match plugin.pool.take() {
-                        Some(instance) => instance,
-                        None => plugin.new_instance().await?,
-                    };
-                    let told = plugin.tell_valves(&mut instance).await;
-                    if told.as_ref().err().is_none_or(|f| f.said().is_some()) {
-                        plugin.pool.give_back(instance);
-                    }
-                    told
-                })
-                .await
+            let work = Box::pin(async move {
+                let mut instance = match plugin.pool.take() {
+                    Some(instance) => instance,
+                    None => plugin.new_instance().await?,
+                };
+                let told = plugin.tell_valves(&mut instance).await;
+                call::settle(&plugin, instance, &told);
+                told
             });
-            Box::pin(told).await.map_err(|fault| self.error(fault))
+            let told = call::take_turn(&self, Kind::Start, work);
+            told.await.map_err(|fault| self.error(fault))
         })
     }
 

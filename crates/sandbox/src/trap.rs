@@ -7,8 +7,23 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 use crate::bindings::weir::types::values::Failure;
 use crate::budget::Reached;
 
-/// Words of the error for more data in one call than `set_hostcall_fuel` allows; wasmtime keeps its type to itself.
-const HOSTCALL_FUEL: &str = "fuel allocated for hostcalls has been exhausted";
+/// Limits that wasmtime enforces with errors whose types it keeps to itself, by words of their texts. The hostile suite notices when
+/// a new version words them otherwise.
+fn by_words(text: &str) -> Option<Limit> {
+    const WORDS: [(&str, Limit); 4] = [
+        (
+            "fuel allocated for hostcalls has been exhausted",
+            Limit::OutputBytes,
+        ),
+        ("resource table has no free keys", Limit::Handles),
+        ("store handle limit exceeded", Limit::Handles),
+        ("requested len", Limit::RandomBytes),
+    ];
+    WORDS
+        .iter()
+        .find(|(words, _)| text.contains(words))
+        .map(|(_, limit)| *limit)
+}
 
 /// Reads an error of a call. `memory_refused`: a growth was refused during the call, so that what traps after it ran out of memory.
 pub(crate) fn fault(error: &wasmtime::Error, limits: &Limits, memory_refused: bool) -> Fault {
@@ -29,10 +44,10 @@ pub(crate) fn fault(error: &wasmtime::Error, limits: &Limits, memory_refused: bo
             retry_after_ms: Some(1_000),
         };
     }
-    if error.root_cause().to_string().contains(HOSTCALL_FUEL) {
+    if let Some(limit) = by_words(&error.root_cause().to_string()) {
         return Fault::LimitReached {
-            limit: Limit::OutputBytes,
-            value: limits.get(Limit::OutputBytes),
+            limit,
+            value: limits.get(limit),
         };
     }
     match error.downcast_ref::<Trap>() {

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use http::header;
 use http_body_util::BodyExt;
 use model::limits::{Limit, Limits};
 use model::ports::{EgressError, HttpBody, HttpClient};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
+    WasiHttpHooks,
+};
 
 use crate::state::Shared;
 use crate::usage::{Counters, add};
@@ -53,6 +57,15 @@ impl HttpHooks {
 }
 
 impl WasiHttpHooks for HttpHooks {
+    /// What concerns the connection is the host's: WASI's own list, `te` and `trailer`.
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|name| {
+            DEFAULT_FORBIDDEN_HEADERS.contains(name)
+                || *name == header::TE
+                || *name == header::TRAILER
+        })
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,
