@@ -14,14 +14,14 @@ mod egress;
 mod hostile;
 #[path = "e2e/hostile_load.rs"]
 mod hostile_load;
+#[path = "e2e/hostile_neighbour.rs"]
+mod hostile_neighbour;
 #[path = "e2e/install.rs"]
 mod install;
 #[path = "e2e/languages.rs"]
 mod languages;
 #[path = "e2e/life.rs"]
 mod life;
-#[path = "e2e/neighbour.rs"]
-mod neighbour;
 #[path = "e2e/reload.rs"]
 mod reload;
 #[path = "e2e/structure.rs"]
