@@ -103,9 +103,9 @@ fn urls_are_separated_by_semicolons() {
 
 /// The part of the documentation between two marks.
 fn documented<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
-    let start = text.find(from).unwrap() + from.len();
-    let length = text[start..].find(to).unwrap();
-    &text[start..start + length]
+    let (_, rest) = text.split_once(from).unwrap();
+    let (part, _) = rest.split_once(to).unwrap();
+    part
 }
 
 const DOCUMENTATION: &str = include_str!("../../../../docs/configuration.md");
