@@ -454,6 +454,17 @@ async fn smuggled_lengths_and_nonsense_are_broken_off() {
 }
 
 #[tokio::test]
+async fn interim_responses_without_end_are_no_response() {
+    let up = Upstream::endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n").await;
+    let client = Setup::to(&up.origin("api.test"))
+        .limit("http_idle_ms", 50)
+        .client();
+    let e = client.send(get(&up.origin("api.test"))).await.unwrap_err();
+    assert!(matches!(e, EgressError::Timeout { .. }), "{e}");
+    up.closed().await;
+}
+
+#[tokio::test]
 async fn a_truncated_body_is_an_error() {
     let up = Upstream::closing(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc").await;
     let client = Setup::to(&up.origin("api.test")).client();
