@@ -53,16 +53,20 @@ pub(crate) fn check_kind(bytes: &[u8], limits: &Limits) -> Result<(), LoadError>
     Ok(())
 }
 
-/// Validates a component and counts what would make it costly to compile; returns its interfaces.
+/// Counts what would make a component costly and reads its interfaces. Cheap: function bodies are skipped.
 pub(crate) fn examine(bytes: &[u8], limits: &Limits) -> Result<Interfaces, LoadError> {
-    let counted = count(bytes, limits).map_err(|e| match e {
+    count(bytes, limits).map_err(|e| match e {
         Refusal::Malformed(e) => LoadError::NotAComponent(e.to_string()),
         Refusal::Load(e) => e,
-    })?;
+    })
+}
+
+/// Validates a component, before the compiler sees it.
+pub(crate) fn validate(bytes: &[u8]) -> Result<(), LoadError> {
     Validator::new_with_features(features())
         .validate_all(bytes)
-        .map_err(|e| LoadError::NotAComponent(e.to_string()))?;
-    Ok(counted)
+        .map(drop)
+        .map_err(|e| LoadError::NotAComponent(e.to_string()))
 }
 
 /// The WebAssembly this host takes; the engine's settings say the same.

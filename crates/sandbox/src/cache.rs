@@ -60,6 +60,11 @@ impl Cache {
         if !path.exists() {
             return None;
         }
+        if !is_ours(&path) {
+            tracing::warn!(path = %path.display(), "a file in the code cache is not ours alone, compiling anew");
+            let _gone = fs::remove_file(&path);
+            return None;
+        }
         match self.map(&path) {
             Ok(component) => Some(component),
             Err(error) => {
@@ -148,9 +153,68 @@ fn secure(folder: &Path) -> Result<(), String> {
             meta.uid()
         ));
     }
-    if meta.permissions().mode() & 0o077 != 0 {
+    let mode = meta.permissions().mode();
+    if mode & 0o077 != 0 {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
             .map_err(|e| e.to_string())?;
     }
+    if mode & 0o022 != 0 {
+        tracing::warn!(folder = %folder.display(), "others could write to the code cache, emptying it");
+        empty(folder).map_err(|e| e.to_string())?;
+    }
     Ok(())
+}
+
+fn empty(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if fs::symlink_metadata(&path)?.is_dir() {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Is this a plain file that only we could have written?
+fn is_ours(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| {
+        let ours = meta.uid() == rustix::process::geteuid().as_raw();
+        meta.is_file() && ours && meta.permissions().mode() & 0o022 == 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_could_write_to_is_emptied() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = base.path().join("compiled");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        fs::write(folder.join("planted.cwasm"), b"native code").unwrap();
+        secure(&folder).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        assert_eq!(
+            fs::metadata(&folder).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+    }
+
+    #[test]
+    fn only_plain_files_of_ours_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.cwasm");
+        fs::write(&file, b"x").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(is_ours(&file));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(!is_ours(&file));
+        let link = folder.path().join("b.cwasm");
+        std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        assert!(!is_ours(&link));
+    }
 }

@@ -38,17 +38,19 @@ pub(crate) async fn inspect(
     file: ComponentFile,
     admission: Admission,
 ) -> Result<Box<dyn Candidate>, LoadError> {
-    admission::check_kind(&file.bytes, &admission.limits)?;
-    let digest: Arc<str> = hex(&Sha256::digest(&file.bytes)).into();
-    let (component, interfaces) = match host.cache.get(&digest) {
-        Some(component) => {
-            let interfaces = interfaces_of(&host, &component);
-            (component, interfaces)
-        }
-        None => compile(&host, &file, &digest, &admission).await?,
-    };
+    let (bytes, limits) = (file.bytes.clone(), admission.limits.clone());
+    let (digest, interfaces) = blocking(move || {
+        admission::check_kind(&bytes, &limits)?;
+        let interfaces = admission::examine(&bytes, &limits)?;
+        Ok((Arc::<str>::from(hex(&Sha256::digest(&bytes))), interfaces))
+    })
+    .await?;
     let roles = admission::roles(&interfaces.exports)?;
     let asks = admission::capabilities(&interfaces.imports, &admission)?;
+    let component = match host.cache.get(&digest) {
+        Some(component) => component,
+        None => compile(&host, &file, &digest).await?,
+    };
     let pre = host
         .linkers
         .with_denied
@@ -91,36 +93,22 @@ pub(crate) async fn inspect(
     }))
 }
 
-/// Everything that can be refused is refused before the compiler runs.
-async fn compile(
-    host: &Host,
-    file: &ComponentFile,
-    digest: &str,
-    admission: &Admission,
-) -> Result<(Component, Interfaces), LoadError> {
-    let (bytes, limits) = (file.bytes.clone(), admission.limits.clone());
-    let interfaces = tokio::task::spawn_blocking(move || admission::examine(&bytes, &limits))
-        .await
-        .map_err(|e| LoadError::Host(e.to_string()))??;
-    admission::roles(&interfaces.exports)?;
-    admission::capabilities(&interfaces.imports, admission)?;
+/// Everything that can be refused was refused before the compiler runs.
+async fn compile(host: &Host, file: &ComponentFile, digest: &str) -> Result<Component, LoadError> {
+    let bytes = file.bytes.clone();
+    blocking(move || admission::validate(&bytes)).await?;
     tracing::info!(file = %file.name, bytes = file.bytes.len(), "compiling plugin");
-    let component = host.cache.compile(digest, file.bytes.clone()).await?;
-    Ok((component, interfaces))
+    host.cache.compile(digest, file.bytes.clone()).await
 }
 
-fn interfaces_of(host: &Host, component: &Component) -> Interfaces {
-    let ty = component.component_type();
-    Interfaces {
-        imports: ty
-            .imports(&host.engine)
-            .map(|(name, _)| name.to_owned())
-            .collect(),
-        exports: ty
-            .exports(&host.engine)
-            .map(|(name, _)| name.to_owned())
-            .collect(),
-    }
+/// Runs what takes milliseconds of a large component where it holds up no call.
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, LoadError> + Send + 'static,
+) -> Result<R, LoadError> {
+    let span = tracing::Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work))
+        .await
+        .unwrap_or_else(|e| Err(LoadError::Host(e.to_string())))
 }
 
 fn wrong_type(error: &wasmtime::Error) -> LoadError {

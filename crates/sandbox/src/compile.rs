@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use model::error::LoadError;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
@@ -116,7 +116,7 @@ async fn in_child(
         .spawn()
         .map_err(host)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (Some(mut stdin), Some(mut stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
         return Err(host("no pipes to the child"));
     };
     let work = async {
@@ -126,6 +126,8 @@ async fn in_child(
             drop(stdin);
         };
         let (mut code, mut words) = (Vec::new(), Vec::new());
+        // Compiled code is a few times the size of the component; what is larger than the compiler's memory is none.
+        let mut stdout = stdout.take(limits.memory_bytes);
         let mut stderr = stderr.take(4096);
         let (_, read, said, status) = tokio::join!(
             write,
@@ -158,14 +160,18 @@ fn outcome(
         return Ok(code);
     }
     let words = String::from_utf8_lossy(words);
+    let words = words.trim();
+    let memory = limits.memory_bytes >> 20;
     let why = match status.signal() {
-        Some(24 | 9) => format!("it took more than {} s of CPU time", limits.cpu.as_secs()),
-        Some(6 | 11) => format!(
-            "it needed more than {} MiB of memory",
-            limits.memory_bytes >> 20
-        ),
-        Some(signal) => format!("the compiler was ended by signal {signal}"),
-        None => words.trim().to_owned(),
+        // SIGXCPU
+        Some(24) => format!("it took more than {} s of CPU time", limits.cpu.as_secs()),
+        // SIGABRT: what Rust does when an allocation fails, and when it panics twice
+        Some(6) if words.contains("memory allocation") => {
+            format!("it needed more than {memory} MiB of memory")
+        }
+        Some(9) => "the compiler was killed, perhaps because the machine ran out of memory".into(),
+        Some(signal) => format!("the compiler was ended by signal {signal}: {words}"),
+        None => words.to_owned(),
     };
     Err(LoadError::Compile(why))
 }
@@ -191,11 +197,11 @@ pub fn compile_worker(arguments: &[String]) -> Result<(), String> {
     };
     let allocation = Allocation::by_name(allocation).ok_or("no such allocation")?;
     let number = |text: &str| text.parse::<u64>().map_err(|e| format!("{text:?}: {e}"));
-    limit(Resource::As, number(memory)?)?;
-    limit(Resource::Cpu, number(cpu)?)?;
-    limit(Resource::Core, 0)?;
-    // Compiling waits for nobody; calls do.
-    rustix::process::setpriority_process(None, 10).map_err(|e| e.to_string())?;
+    limit(Resource::As, number(memory)?, 0)?;
+    limit(Resource::Cpu, number(cpu)?, 1)?;
+    limit(Resource::Core, 0, 0)?;
+    // Compiling waits for nobody; calls do. Where the host runs at a lower priority already, this is refused, and as well.
+    let _already_lower = rustix::process::setpriority_process(None, 10);
     let mut component = Vec::new();
     std::io::stdin()
         .read_to_end(&mut component)
@@ -206,13 +212,17 @@ pub fn compile_worker(arguments: &[String]) -> Result<(), String> {
         .map_err(|e| e.to_string())
 }
 
-fn limit(resource: Resource, value: u64) -> Result<(), String> {
-    let value = Some(value);
+/// Lowers a limit to this value; one that is lower already stays. `slack` is how much later the hard limit comes: at the soft
+/// one of CPU time the system says so with a signal of its own.
+fn limit(resource: Resource, value: u64, slack: u64) -> Result<(), String> {
+    let now = getrlimit(resource);
+    let lower = |now: Option<u64>, wanted: u64| Some(now.map_or(wanted, |n| n.min(wanted)));
+    let maximum = lower(now.maximum, value.saturating_add(slack));
     setrlimit(
         resource,
         Rlimit {
-            current: value,
-            maximum: value,
+            current: lower(maximum, value),
+            maximum,
         },
     )
     .map_err(|e| format!("cannot limit {resource:?}: {e}"))

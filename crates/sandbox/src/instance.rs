@@ -190,10 +190,7 @@ impl Instance {
         // Fuel is always configured, so this cannot fail; if it did, the call would run on the fuel left over.
         let _configured = self.store.fuel_async_yield_interval(Some(YIELD_EVERY));
         let _configured = self.store.set_fuel(fuel);
-        let state = self.store.data_mut();
-        state.budget = crate::budget::Budget::default();
-        state.log.begin();
-        state.hooks.begin();
+        self.store.data_mut().begin();
         self.calls += 1;
     }
 
@@ -202,7 +199,7 @@ impl Instance {
         let left = self.store.get_fuel().unwrap_or(0);
         let used = std::mem::take(&mut self.given).saturating_sub(left);
         let state = self.store.data_mut();
-        state.log.end();
+        state.end();
         let counters = &state.shared.counters;
         add(&counters.fuel, used.saturating_add(state.budget.owed()));
         add(&counters.host_calls, state.budget.host_calls);

@@ -44,12 +44,18 @@ pub(crate) struct State {
     http: WasiHttpCtx,
     pub(crate) hooks: HttpHooks,
     pub(crate) log: Arc<GuestLog>,
+    /// Standard output and standard error.
+    std_streams: [StdStream; 2],
 }
 
 impl State {
     pub(crate) fn new(shared: Arc<Shared>, valves: Arc<str>) -> Self {
         let limits = &shared.limits;
         let log = Arc::new(GuestLog::new(&shared));
+        let std_streams = [
+            StdStream::new(&log, Level::Info),
+            StdStream::new(&log, Level::Warn),
+        ];
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.size(Limit::Handles));
         Self {
@@ -61,7 +67,8 @@ impl State {
             budget: Budget::default(),
             valves,
             table,
-            wasi: wasi(limits, &log),
+            wasi: wasi(limits, &std_streams),
+            std_streams,
             http: WasiHttpCtx::new(),
             hooks: HttpHooks::new(&shared),
             log,
@@ -70,11 +77,28 @@ impl State {
     }
 }
 
+impl State {
+    /// A call begins: its own budget.
+    pub(crate) fn begin(&mut self) {
+        self.budget = Budget::default();
+        self.log.begin();
+        self.hooks.begin();
+    }
+
+    /// A call ends: what it printed without a line end is written out.
+    pub(crate) fn end(&mut self) {
+        for stream in &self.std_streams {
+            stream.flush_line();
+        }
+        self.log.end();
+    }
+}
+
 /// The command interfaces of WASI, giving nothing: no environment, arguments, folders or network.
-fn wasi(limits: &Limits, log: &Arc<GuestLog>) -> WasiCtx {
+fn wasi(limits: &Limits, [stdout, stderr]: &[StdStream; 2]) -> WasiCtx {
     WasiCtx::builder()
-        .stdout(StdStream::new(log, Level::Info))
-        .stderr(StdStream::new(log, Level::Warn))
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
         .max_random_size(limits.get(Limit::RandomBytes))
         .allow_tcp(false)
         .allow_udp(false)

@@ -5,7 +5,8 @@ use super::*;
 fn check(bytes: &[u8], word: &str) {
     let limits = Limits::defaults();
     let error = check_kind(bytes, &limits)
-        .and_then(|()| examine(bytes, &limits).map(drop))
+        .and_then(|()| examine(bytes, &limits))
+        .and_then(|_| validate(bytes))
         .unwrap_err()
         .to_string();
     assert!(error.contains(word), "{word:?} in {error:?}");

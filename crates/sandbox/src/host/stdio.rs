@@ -43,6 +43,20 @@ impl StdStream {
     }
 }
 
+impl StdStream {
+    /// Writes what is left of an unfinished line: a call's output is its own.
+    pub(crate) fn flush_line(&self) {
+        let Ok(mut line) = self.line.lock() else {
+            return;
+        };
+        if !line.is_empty() {
+            self.log
+                .line(self.level, String::from_utf8_lossy(&line).trim_end(), &[]);
+            line.clear();
+        }
+    }
+}
+
 impl IsTerminal for StdStream {
     fn is_terminal(&self) -> bool {
         false
