@@ -126,11 +126,13 @@ async fn whole(call: &Call, ready: Ready, encoder: &Encoder, share: Share) -> An
 async fn stream(call: Call, ready: Ready, encoder: Encoder, share: Share) -> Answer {
     let (reply, items) = reply::channel();
     let (strict, engine) = (call.strict, call.app.engine.clone());
-    let running = Box::pin(async move { engine.chat(&ready.target, ready.request, reply).await });
-    let mut stream = ChatStream::new(running, items, encoder, strict, share);
-    if !strict {
-        stream.begin().await?;
-    }
+    let running = Box::pin(async move {
+        let result = engine.chat(&ready.target, ready.request, reply).await;
+        drop(share);
+        result
+    });
+    let mut stream = ChatStream::new(running, items, encoder, strict);
+    stream.begin().await?;
     let mut response = Response::new(Body::new(stream));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();

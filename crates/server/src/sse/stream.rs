@@ -1,5 +1,6 @@
-//! The body of a streamed answer. It drives the plugin's call itself: no task of its own, so that dropping the body ends the call, and
-//! a client that reads slowly makes the plugin wait.
+//! The body of a streamed answer. The call begins where the request is served. One that is not over by the first event goes on as a task
+//! of its own, so that its deadline holds even while the client reads nothing. Dropping the body ends the call, and a client that reads
+//! slowly makes the plugin wait.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -11,9 +12,10 @@ use model::BoxFuture;
 use model::chat::Item;
 use model::error::StageError;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::Encoder;
-use crate::body::Share;
 use crate::rescue::{self, Problem};
 
 /// A call of a pipe and what it writes.
@@ -28,8 +30,6 @@ pub(crate) struct ChatStream {
     ready: VecDeque<Bytes>,
     end: End,
     span: tracing::Span,
-    /// The request's share of the body budget.
-    _share: Share,
 }
 
 /// How far the end is.
@@ -56,7 +56,6 @@ impl ChatStream {
         items: mpsc::Receiver<Item>,
         encoder: Encoder,
         strict: bool,
-        share: Share,
     ) -> Self {
         Self {
             call: Some(call),
@@ -66,25 +65,27 @@ impl ChatStream {
             ready: VecDeque::new(),
             end: End::Open,
             span: tracing::Span::current(),
-            _share: share,
         }
     }
 
-    /// Waits for the first event, or the end.
+    /// Begins the call and waits for the first event, or the end. In strict mode, where the head of the answer depends on neither, it
+    /// waits for nothing.
     ///
     /// # Errors
-    /// What went wrong before there was anything to send.
+    /// What went wrong before there was anything to send; never in strict mode.
     pub(crate) async fn begin(&mut self) -> Result<(), Problem> {
         let begun = std::future::poll_fn(|cx| {
             self.advance(cx);
             let waiting = self.ready.is_empty() && matches!(self.end, End::Open);
-            if waiting {
+            if waiting && !self.strict {
                 Poll::Pending
             } else {
                 Poll::Ready(())
             }
         });
         begun.await;
+        // From here on nobody polls while the client reads nothing.
+        self.call = self.call.take().map(|c| on_its_own(c, &self.span));
         match &mut self.end {
             End::Failed(problem) if self.ready.is_empty() => problem.take().map_or(Ok(()), Err),
             _ => Ok(()),
@@ -173,6 +174,29 @@ impl ChatStream {
             }
             End::Cut(true) => Poll::Ready(Some(Err(CutOff))),
         }
+    }
+}
+
+/// Lets a call run as a task, whether or not anybody waits for it. Dropping the result ends it.
+fn on_its_own(call: Running, span: &tracing::Span) -> Running {
+    let mut task = AbortOnDrop(tokio::spawn(call.instrument(span.clone())));
+    Box::pin(async move {
+        match (&mut task.0).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Cancelled: the runtime is going down with the process; nobody waits for an answer.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    })
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -78,6 +78,31 @@ async fn a_slow_reader_makes_the_plugin_wait_and_is_cut_off_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_deadline_ends_a_call_whose_client_reads_nothing() {
+    for world in [world().await, crate::world::strict().await] {
+        let mut socket = open(&world).await;
+        write(&mut socket, chat("flood for a second", true).bytes()).await;
+        world.log.until("flooding").await;
+        // The connection stays open for its idle time, more than a minute; the call does not.
+        world.log.until("dropped").await;
+        let wait = async {
+            loop {
+                let plugin = world.get("/api/v1/plugins/echo").await.json();
+                if plugin["calls"]["in_flight"] == 0 {
+                    return plugin;
+                }
+            }
+        };
+        let plugin = tokio::time::timeout(crate::world::PATIENCE, wait)
+            .await
+            .expect("no call is in flight");
+        assert_eq!(plugin["faults"][0]["code"], "deadline_exceeded");
+        // What was sent before is still there for the client.
+        until(&mut socket, "xxx").await;
+    }
+}
+
+#[tokio::test]
 async fn heads_that_trickle_are_cut_off() {
     let world = limited(|l| l.header_timeout = LIMIT).await;
     for sent in ["", "GET / HTTP/1.1\r\nHost: x\r\nX: "] {

@@ -208,6 +208,19 @@ impl Fake {
         StageError { plugin, fault }
     }
 
+    /// More than a client that does not read can take.
+    async fn flood(&self, reply: &mut dyn Reply) -> Result<(), Fault> {
+        let _dropped = Dropped(self.log.clone());
+        let block = "x".repeat(64 * 1024);
+        for n in 0..100_000 {
+            let written = reply.write(Item::Text(block.clone())).await;
+            written.map_err(|_| Fault::Trapped("the client left".into()))?;
+            self.log
+                .note(if n < 1000 { "flooding" } else { "too much" });
+        }
+        Ok(())
+    }
+
     /// What the user tells it to do.
     async fn obey(&self, request: &ChatRequest, reply: &mut dyn Reply) -> Result<(), Fault> {
         let told: Value = serde_json::from_str(&request.user_message).unwrap();
@@ -236,14 +249,13 @@ impl Fake {
                 self.log.note("hanging");
                 std::future::pending::<()>().await;
             }
-            "flood" => {
-                let _dropped = Dropped(self.log.clone());
-                let block = "x".repeat(64 * 1024);
-                for n in 0..100_000 {
-                    reply.write(words(&block)).await.map_err(gone)?;
-                    self.log
-                        .note(if n < 1000 { "flooding" } else { "too much" });
-                }
+            "flood" => self.flood(reply).await?,
+            "flood for a second" => {
+                let flood = self.flood(reply);
+                return match tokio::time::timeout(Duration::from_secs(1), flood).await {
+                    Ok(result) => result,
+                    Err(_) => Err(fault("deadline_exceeded")),
+                };
             }
             "dump" => {
                 let dump = json!({
