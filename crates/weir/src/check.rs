@@ -52,10 +52,14 @@ fn check_config(file: &Path) -> Result<String, String> {
 
 /// Loads one component in a host of its own, whose data is thrown away.
 async fn check_component(file: &Path, config: Option<&Path>) -> Result<String, String> {
-    let status = load(file, config, None)
+    let loaded = load(file, config, None)
         .await
         .map_err(|e| format!("{e:#}"))?;
-    let (host, plugin) = status;
+    let Loaded {
+        host,
+        plugin,
+        _data,
+    } = loaded;
     let text = describe(&plugin);
     host.engine
         .shutdown(std::time::Duration::from_secs(5))
@@ -66,22 +70,31 @@ async fn check_component(file: &Path, config: Option<&Path>) -> Result<String, S
     }
 }
 
+/// A component in a host of its own.
+pub(crate) struct Loaded {
+    pub(crate) host: wiring::Host,
+    pub(crate) plugin: PluginStatus,
+    /// Where its state lies, as long as this is not dropped.
+    pub(crate) _data: tempfile::TempDir,
+}
+
 /// Loads a component as a host with this configuration would. `valves`: start values over all others.
 pub(crate) async fn load(
     file: &Path,
     config: Option<&Path>,
     valves: Option<&str>,
-) -> anyhow::Result<(wiring::Host, PluginStatus)> {
+) -> anyhow::Result<Loaded> {
     let data = tempfile::tempdir().context("no folder for temporary files")?;
     let arguments = ServeArgs {
         config: config.map(Path::to_owned),
-        data: Some(cache_folder().unwrap_or_else(|| data.path().to_owned())),
+        data: Some(data.path().to_owned()),
         ..ServeArgs::default()
     };
     let config =
         config::load(&arguments, &|name| std::env::var(name).ok()).map_err(anyhow::Error::msg)?;
-    wiring::make_private(&config.data)?;
-    let host = wiring::host_with(&config, Arc::new(OneFile::new(file)?), Arc::new(NoValves))?;
+    let compiled = cache_folder().unwrap_or_else(|| data.path().join("compiled"));
+    let components = Arc::new(OneFile::new(file)?);
+    let host = wiring::host_with(&config, components, Arc::new(NoValves), &compiled)?;
     let report = host.engine.sync().await;
     if let Some(error) = report.error {
         return Err(error.into());
@@ -96,7 +109,11 @@ pub(crate) async fn load(
         let values = serde_json::from_str(json).context("--valves is not a JSON object")?;
         host.engine.update_valves(id.as_str(), values).await?;
     }
-    Ok((host, plugin))
+    Ok(Loaded {
+        host,
+        plugin,
+        _data: data,
+    })
 }
 
 /// Compiled code is kept between runs, where the user's caches are.
@@ -104,7 +121,7 @@ fn cache_folder() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
-    Some(base.join("weir"))
+    Some(base.join("weir/compiled"))
 }
 
 fn describe(plugin: &PluginStatus) -> String {

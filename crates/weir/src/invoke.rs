@@ -24,12 +24,17 @@ pub(crate) fn run(arguments: InvokeArgs) -> Result<(), Failure> {
 }
 
 async fn invoke(arguments: InvokeArgs) -> Result<(), Failure> {
-    let (host, plugin) = check::load(
+    let loaded = check::load(
         &arguments.component,
         arguments.config.as_deref(),
         arguments.valves.as_deref(),
     )
     .await?;
+    let check::Loaded {
+        host,
+        plugin,
+        _data,
+    } = loaded;
     if let Some(reason) = plugin.reason {
         return Err(Failure::Data(format!(
             "{}: {}",

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -27,8 +27,13 @@ pub(crate) fn choose(
         let key = ApiKey::new(&text).with_context(|| origin.clone())?;
         return Ok(Key {
             key,
+            in_shell: if origin == "PIPELINES_API_KEY" {
+                "$PIPELINES_API_KEY"
+            } else {
+                "$KEY"
+            }
+            .into(),
             shown: format!("as set by {origin}"),
-            in_shell: "$PIPELINES_API_KEY".into(),
         });
     }
     let (text, remark) = match compat {
@@ -45,39 +50,47 @@ pub(crate) fn choose(
         }
     };
     Ok(Key {
-        key: ApiKey::new(&text).context("the kept key")?,
+        key: ApiKey::new(&text)
+            .with_context(|| format!("the key in {}", data.join("api-key").display()))?,
         in_shell: text.clone(),
         shown: format!("{text} ({remark})"),
     })
 }
 
-/// The key kept in a file; a new one of 128 random bits if there is none, readable by its owner only.
+/// The key kept in a file, readable by its owner only; a new one of 128 random bits if there is none.
 fn kept(path: &Path) -> anyhow::Result<String> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(text.trim().to_owned()),
-        Err(error) if error.kind() == ErrorKind::NotFound => make(path),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text.trim().to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return make(path),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    if text.is_empty() {
+        return make(path);
     }
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(path, private)
+        .with_context(|| format!("cannot make {} private", path.display()))?;
+    Ok(text)
 }
 
+/// Makes a key and keeps it, in one step.
 fn make(path: &Path) -> anyhow::Result<String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("no random numbers: {e}"))?;
     let key = format!("weir-{:032x}", u128::from_be_bytes(random));
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| writeln!(file, "{key}"))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    let write = || {
+        // Temporary files have mode 0600.
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+        writeln!(file, "{key}")?;
+        file.persist(path)?;
+        std::io::Result::Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
     Ok(key)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -92,7 +105,19 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+        fs::set_permissions(
+            data.path().join("api-key"),
+            fs::Permissions::from_mode(0o644),
+        )
+        .unwrap();
+        choose(None, Compat::Default, data.path()).unwrap();
+        let mode = fs::metadata(data.path().join("api-key"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "made private again");
         let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("api-key"), "").unwrap();
         assert_ne!(
             choose(None, Compat::Default, other.path())
                 .unwrap()

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::ServeArgs;
 use crate::config::{self, Config};
 use crate::key::{self, Key};
-use crate::{Failure, logs, say, urls, watch, wiring};
+use crate::{Failure, logs, say, urls, wiring};
 
 /// How long plugins may take to stop when the host ends.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let host = wiring::host(&config)?;
+    let (host, folder) = wiring::host(&config)?;
     let key = key::choose(config.key.clone(), config.compat, &config.data)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -44,8 +45,15 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .context("the listener has no address")?;
     let stop = stop_signal()?;
 
-    let watching = watch::start(Arc::clone(&host.engine), &config.plugins);
-    boot(&host, &config).await;
+    let mut stop = pin!(stop);
+    let watching = folder.follow(Arc::clone(&host.engine), &config.plugins);
+    tokio::select! {
+        () = boot(&host, &config) => {}
+        () = &mut stop => {
+            host.engine.shutdown(STOP_WITHIN).await;
+            return Ok(());
+        }
+    }
     say(&banner(address, &key, &host.engine.plugins()));
 
     let server = ServerConfig {

@@ -1,56 +1,184 @@
-//! Follows the plugins folder: a change is live within a second of the write's end. A file that is being written is left alone
-//! until its writer closes it, so that half of one is never loaded.
+//! Follows the plugins folder: a change is live within a second of the write's end. A file that is being written is read only when
+//! its writer has closed it, so that half of one is never loaded; it holds up no other file.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::Engine;
+use model::BoxFuture;
+use model::component::{ComponentFile, FileName};
+use model::ports::{ComponentStore, StoreError};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
-use notify::{Event, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Quiet time after the last event: several files written together become one change.
+/// Quiet time after the last event: several files written together become one look.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How long a silent open file holds back a look at the folder. Not every file system says when a writer closes a file.
-const GIVE_UP_ON_OPEN: Duration = Duration::from_secs(5);
+/// Events that go on and on are looked at all the same, this many quiet times later.
+const MAX_SETTLES: u32 = 4;
+/// How long a file may be open before it is read all the same. Only Linux says when a writer closes a file.
+const GIVE_UP_ON_OPEN: Duration = Duration::from_millis(if cfg!(target_os = "linux") {
+    5_000
+} else {
+    300
+});
 /// How often to look where the system tells nothing.
 const POLL: Duration = Duration::from_secs(2);
-/// Looks under way at once: one slow compile must not hold back the next change.
-const MAX_LOOKS: usize = 4;
-/// Events that may wait; a folder that changes faster is looked at anyway.
+/// Looks under way at once: each lasts as long as the slowest file it found.
+const MAX_LOOKS: usize = 64;
+/// Names of changed files that may wait; a folder that changes faster is looked at anyway.
 const MAX_EVENTS: usize = 4_096;
 
-/// Starts following; ends when the task is aborted.
-pub(crate) fn start(engine: Arc<Engine>, folder: &Path) -> JoinHandle<()> {
-    let (events, changes) = mpsc::channel(MAX_EVENTS);
-    match watcher(folder, events) {
-        Ok(watcher) => tokio::spawn(async move {
-            // Dropping the watcher would end the events.
-            let _watcher = watcher;
-            follow(engine, changes).await;
-        }),
-        Err(error) => {
-            tracing::warn!(%error, folder = %folder.display(), "the system does not tell of changes, looking every 2 s");
-            tokio::spawn(poll(engine))
+/// Files that are being written.
+#[derive(Debug, Default)]
+struct Writers {
+    open: Mutex<HashSet<String>>,
+    closed: Notify,
+}
+
+impl Writers {
+    fn is_open(&self, name: &str) -> bool {
+        self.open.lock().is_ok_and(|open| open.contains(name))
+    }
+
+    fn set(&self, name: &str, is_open: bool) {
+        if let Ok(mut open) = self.open.lock() {
+            if is_open {
+                open.insert(name.to_owned());
+            } else if open.remove(name) {
+                self.closed.notify_waiters();
+            }
+        }
+    }
+
+    /// Waits until nobody writes the file, or for too long.
+    async fn wait(&self, name: &str) {
+        let closed = async {
+            loop {
+                let notified = self.closed.notified();
+                if !self.is_open(name) {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        if tokio::time::timeout(GIVE_UP_ON_OPEN, closed).await.is_err() {
+            // Its writer may be gone without a word; a later change is noticed again.
+            self.set(name, false);
         }
     }
 }
 
+/// A folder whose files are read when nobody writes them.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    folder: Arc<dyn ComponentStore>,
+    writers: Arc<Writers>,
+}
+
+impl Watched {
+    pub(crate) fn new(folder: Arc<dyn ComponentStore>) -> Self {
+        Self {
+            folder,
+            writers: Arc::default(),
+        }
+    }
+
+    /// Starts following the folder at `path`; ends when the task is aborted.
+    pub(crate) fn follow(&self, engine: Arc<Engine>, path: &Path) -> JoinHandle<()> {
+        let (changed, changes) = mpsc::channel(MAX_EVENTS);
+        match watcher(path, Arc::clone(&self.writers), changed) {
+            Ok(watcher) => tokio::spawn(async move {
+                // Dropping the watcher would end the events.
+                let _watcher = watcher;
+                follow(engine, changes).await;
+            }),
+            Err(error) => {
+                tracing::warn!(%error, folder = %path.display(), "the system does not tell of changes, looking every 2 s");
+                tokio::spawn(poll(engine))
+            }
+        }
+    }
+}
+
+impl ComponentStore for Watched {
+    fn list(&self) -> BoxFuture<'static, Result<Vec<FileName>, StoreError>> {
+        self.folder.list()
+    }
+
+    fn read(
+        &self,
+        name: FileName,
+        max_bytes: u64,
+    ) -> BoxFuture<'static, Result<Option<ComponentFile>, StoreError>> {
+        let (folder, writers) = (Arc::clone(&self.folder), Arc::clone(&self.writers));
+        Box::pin(async move {
+            writers.wait(name.as_str()).await;
+            folder.read(name, max_bytes).await
+        })
+    }
+
+    fn read_settings(
+        &self,
+        name: FileName,
+    ) -> BoxFuture<'static, Result<Option<String>, StoreError>> {
+        let (folder, writers) = (Arc::clone(&self.folder), Arc::clone(&self.writers));
+        Box::pin(async move {
+            writers.wait(&name.settings_file()).await;
+            folder.read_settings(name).await
+        })
+    }
+
+    fn write(&self, file: ComponentFile) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.folder.write(file)
+    }
+
+    fn remove(&self, name: FileName) -> BoxFuture<'static, Result<bool, StoreError>> {
+        self.folder.remove(name)
+    }
+}
+
+/// Watches a folder: notes which files are being written, and tells of changes of components and their settings.
 fn watcher(
     folder: &Path,
-    events: mpsc::Sender<Event>,
-) -> notify::Result<notify::RecommendedWatcher> {
+    writers: Arc<Writers>,
+    changed: mpsc::Sender<()>,
+) -> notify::Result<RecommendedWatcher> {
     let mut watcher =
         notify::recommended_watcher(move |event: notify::Result<Event>| match event {
-            // A full queue is fine: what waits in it leads to a look at the whole folder.
-            Ok(event) => drop(events.try_send(event)),
+            Ok(event) if note(&event, &writers) => {
+                // A full queue is fine: what waits in it leads to a look at the whole folder.
+                let _full = changed.try_send(());
+            }
+            Ok(_) => {}
             Err(error) => tracing::warn!(%error, "watching the plugins folder"),
         })?;
     watcher.watch(folder, RecursiveMode::NonRecursive)?;
     Ok(watcher)
+}
+
+/// Notes which files are being written. True if the event may mean a change of a component or its settings.
+fn note(event: &Event, writers: &Writers) -> bool {
+    let is_open = match event.kind {
+        EventKind::Modify(ModifyKind::Data(_)) => true,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+        EventKind::Access(_) => return false,
+        EventKind::Create(_)
+        | EventKind::Remove(_)
+        | EventKind::Modify(_)
+        | EventKind::Any
+        | EventKind::Other => false,
+    };
+    let names = event.paths.iter().filter_map(|p| p.file_name()?.to_str());
+    let mut concerns_us = false;
+    for name in names.filter(|n| FileName::new(n).is_ok() || n.ends_with(".toml")) {
+        writers.set(name, is_open);
+        concerns_us = true;
+    }
+    concerns_us
 }
 
 async fn poll(engine: Arc<Engine>) {
@@ -61,12 +189,11 @@ async fn poll(engine: Arc<Engine>) {
     }
 }
 
-async fn follow(engine: Arc<Engine>, mut events: mpsc::Receiver<Event>) {
+async fn follow(engine: Arc<Engine>, mut changes: mpsc::Receiver<()>) {
     let mut looks = JoinSet::new();
-    while let Some(first) = events.recv().await {
-        if !settled(first, &mut events).await {
-            continue;
-        }
+    while changes.recv().await.is_some() {
+        settle(&mut changes).await;
+        while looks.try_join_next().is_some() {}
         if looks.len() >= MAX_LOOKS {
             looks.join_next().await;
         }
@@ -77,48 +204,15 @@ async fn follow(engine: Arc<Engine>, mut events: mpsc::Receiver<Event>) {
     }
 }
 
-/// Waits until nothing is being written and nothing has happened for a moment. False if nothing had changed at all.
-async fn settled(first: Event, events: &mut mpsc::Receiver<Event>) -> bool {
-    let mut open = HashSet::new();
-    let mut changed = note(&first, &mut open);
-    loop {
-        let wait = if open.is_empty() {
-            SETTLE
-        } else {
-            GIVE_UP_ON_OPEN
-        };
-        match tokio::time::timeout(wait, events.recv()).await {
-            Ok(Some(event)) => changed |= note(&event, &mut open),
-            Ok(None) | Err(_) => return changed,
-        }
-    }
-}
-
-/// Notes which files are being written. True if the event may mean a change.
-fn note(event: &Event, open: &mut HashSet<PathBuf>) -> bool {
-    match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
-            for path in &event.paths {
-                open.remove(path);
-            }
-            true
-        }
-        EventKind::Modify(ModifyKind::Data(_)) => {
-            open.extend(event.paths.iter().cloned());
-            true
-        }
-        EventKind::Create(_)
-        | EventKind::Remove(_)
-        | EventKind::Modify(_)
-        | EventKind::Any
-        | EventKind::Other => {
-            for path in &event.paths {
-                open.remove(path);
-            }
-            true
-        }
-        EventKind::Access(_) => false,
-    }
+/// Waits for a quiet moment, but not for ever.
+async fn settle(changes: &mut mpsc::Receiver<()>) {
+    let quiet = async {
+        while tokio::time::timeout(SETTLE, changes.recv())
+            .await
+            .is_ok_and(|c| c.is_some())
+        {}
+    };
+    let _quiet_or_enough = tokio::time::timeout(SETTLE * MAX_SETTLES, quiet).await;
 }
 
 #[cfg(test)]
@@ -126,28 +220,37 @@ mod tests {
     use std::fs;
     use std::io::Write;
 
+    use adapters::folder::FolderStore;
+
     use super::*;
 
-    /// Are all events of `act` over only once its writers have closed?
     #[tokio::test]
-    async fn a_file_that_is_open_holds_back_the_look() {
+    async fn a_file_is_read_when_its_writer_has_closed_it() {
         let folder = tempfile::tempdir().unwrap();
-        let (sender, mut events) = mpsc::channel(64);
-        let _watcher = watcher(folder.path(), sender).unwrap();
-        let path = folder.path().join("a.wasm");
-        let mut file = fs::File::create(&path).unwrap();
+        let store = Watched::new(Arc::new(FolderStore::open(folder.path()).unwrap()));
+        let (sender, mut changes) = mpsc::channel(64);
+        let _watcher = watcher(folder.path(), Arc::clone(&store.writers), sender).unwrap();
+        fs::write(folder.path().join("notes.txt"), "no plugin").unwrap();
+        let name = FileName::new("a.wasm").unwrap();
+        let mut file = fs::File::create(folder.path().join("a.wasm")).unwrap();
         file.write_all(b"half").unwrap();
-        let first = events.recv().await.unwrap();
-        let look = settled(first, &mut events);
-        tokio::pin!(look);
-        let early = tokio::time::timeout(SETTLE * 5, &mut look).await;
-        assert!(early.is_err(), "it must not look while the file is open");
-        file.write_all(b"whole").unwrap();
-        drop(file);
+        while !store.writers.is_open("a.wasm") {
+            changes.recv().await.unwrap();
+        }
+        let read = store.read(name, 1_000);
+        tokio::pin!(read);
         assert!(
-            tokio::time::timeout(Duration::from_secs(1), look)
-                .await
-                .unwrap()
+            tokio::time::timeout(SETTLE, &mut read).await.is_err(),
+            "it is still being written"
         );
+        file.write_all(b" whole").unwrap();
+        drop(file);
+        let read = tokio::time::timeout(Duration::from_secs(1), read)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert_eq!(&read.bytes[..], b"half whole");
+        assert!(!store.writers.is_open("notes.txt"));
     }
 }

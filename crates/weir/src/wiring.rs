@@ -18,6 +18,7 @@ use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
 use server::Compat;
 
 use crate::config::Config;
+use crate::watch::Watched;
 
 /// What a running host consists of.
 pub(crate) struct Host {
@@ -26,12 +27,18 @@ pub(crate) struct Host {
     pub(crate) egress: Arc<dyn Egress>,
 }
 
-/// A host over the configured folders. Makes them where they are missing.
-pub(crate) fn host(config: &Config) -> anyhow::Result<Host> {
+/// A host over the configured folders, and the store that follows the plugins folder. Makes the folders where they are missing.
+pub(crate) fn host(config: &Config) -> anyhow::Result<(Host, Arc<Watched>)> {
     make_private(&config.data)?;
-    let components = Arc::new(FolderStore::open(&config.plugins)?);
+    let components = Arc::new(Watched::new(Arc::new(FolderStore::open(&config.plugins)?)));
     let valves = Arc::new(ValveFiles::open(&config.data)?);
-    host_with(config, components, valves)
+    let host = host_with(
+        config,
+        Arc::<Watched>::clone(&components),
+        valves,
+        &config.data.join("compiled"),
+    )?;
+    Ok((host, components))
 }
 
 /// Makes the data folder, readable by its owner only: keys, valves and state lie there.
@@ -43,11 +50,12 @@ pub(crate) fn make_private(folder: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("cannot make the folder {}", folder.display()))
 }
 
-/// A host over other stores of components and valves.
+/// A host over other stores of components and valves, with compiled code in the folder `compiled`.
 pub(crate) fn host_with(
     config: &Config,
     components: Arc<dyn ComponentStore>,
     valves: Arc<dyn ValveStore>,
+    compiled: &Path,
 ) -> anyhow::Result<Host> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let egress: Arc<dyn Egress> = Arc::new(HyperEgress::new()?);
@@ -56,7 +64,7 @@ pub(crate) fn host_with(
         state: Arc::new(SqliteState::open(&config.data)?),
         egress: Arc::clone(&egress),
     };
-    let loader = Sandbox::new(sandbox_config(config, &config.data)?, sandbox_ports)?;
+    let loader = Sandbox::new(sandbox_config(config, compiled)?, sandbox_ports)?;
     let grant = HttpGrant {
         allow: config.add.allow.clone(),
         private: config.add.private.clone(),
@@ -97,11 +105,11 @@ pub(crate) fn fetch_policy(grant: HttpGrant, defaults: &Limits) -> EgressPolicy 
     }
 }
 
-fn sandbox_config(config: &Config, data: &Path) -> anyhow::Result<SandboxConfig> {
+fn sandbox_config(config: &Config, compiled: &Path) -> anyhow::Result<SandboxConfig> {
     let program = std::env::current_exe()
         .context("cannot find this program, which is also the compile worker")?;
     Ok(SandboxConfig {
-        cache_dir: data.join("compiled"),
+        cache_dir: compiled.to_owned(),
         cache_bytes: config.runtime.cache_bytes,
         compiler: CompileWorker::Process {
             program,
