@@ -244,7 +244,7 @@ impl Engine {
             .as_ref()
             .map_or(1, |s| s.face.load().generation.saturating_add(1));
         let version = self.version(ready, generation);
-        self.ask_models(&version).await;
+        self.ask_models(&version, same.as_ref()).await;
         if self.closing.load(Ordering::SeqCst) {
             self.stop_unused(&version).await;
             return Err(LoadError::Host("the host is shutting down".into()));

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use model::chat::Model;
-use model::limits::Limit;
+use model::error::StageError;
 
 use crate::Engine;
 use crate::catalog::{EntryState, pipelines, priority};
 use crate::metrics::Call;
+use crate::quarantine::Pass;
 use crate::slot::{Face, Slot, Version};
 use crate::status::{Kind, ListedModel, Reason};
 
 /// How old a manifold's answer may be when a list is asked for.
 const FRESH: Duration = Duration::from_secs(10);
-/// How long a list waits for manifolds. Their last answers stand in for them.
+/// How long a load, or a change of valves, waits for a manifold's answer. The question goes on without them, within the plugin's own deadline.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most models of one manifold.
 const MOST: usize = 1000;
@@ -23,26 +23,12 @@ const MOST: usize = 1000;
 const MAX_TEXT: usize = 512;
 
 impl Engine {
-    /// The models on offer and the filters, in the order of their ids. Manifolds whose last answer is older than 10 s are asked again, for at most 5 s.
-    pub async fn models(&self) -> Vec<ListedModel> {
+    /// The models on offer and the filters, in the order of their ids, as they are known now: no plugin is waited for. Manifolds whose last answer is older
+    /// than 10 s are asked again in the background, one question at a time each; what they say is in the next list.
+    pub async fn models(self: &Arc<Self>) -> Vec<ListedModel> {
         let catalog = self.catalog.load_full();
-        let now = self.ports.clock.monotonic();
-        let stale = |slot: &&Arc<Slot>| {
-            let face = slot.face.load();
-            let asked = face.models().asked;
-            let callable = slot.current.load().is_some()
-                && slot.health.until().is_none_or(|until| until <= now);
-            let old = asked.is_none_or(|at| now.saturating_sub(at) > FRESH);
-            face.kind == Kind::Manifold && callable && old
-        };
-        let asking: Vec<_> = catalog
-            .slots()
-            .map(|(slot, _)| slot)
-            .filter(stale)
-            .map(|slot| self.refresh(slot))
-            .collect();
-        if !asking.is_empty() && join_all(asking).await.contains(&true) {
-            self.reindex();
+        for (slot, _) in catalog.slots() {
+            self.refresh(slot);
         }
         self.list()
     }
@@ -62,48 +48,90 @@ impl Engine {
         list
     }
 
-    /// Asks a manifold at work for its models; did they change? Another one asking already is enough.
-    async fn refresh(&self, slot: &Arc<Slot>) -> bool {
+    /// Asks a manifold at work for its models, in the background, if its last answer is old and nobody is asking.
+    fn refresh(self: &Arc<Self>, slot: &Arc<Slot>) {
         let face = slot.face.load_full();
-        let Ok(_one) = face.asking.try_lock() else {
-            return false;
-        };
-        let asking = async {
-            let lease = self.enter(slot, Call::Models).await?;
-            let version = Arc::clone(lease.version());
-            let answer = lease.plugin().models().await;
-            let answer = lease.finish(answer);
-            answer.map(|models| (version, models))
-        };
-        match tokio::time::timeout(PATIENCE, asking).await {
-            Ok(Ok((version, models))) => self.keep(&version.face, models),
-            Ok(Err(e)) => self.keep_error(&face, e.fault.code(), e.fault.to_string()),
-            Err(_) => self.keep_error(
-                &face,
-                "deadline_exceeded",
-                format!("no answer within {} s", PATIENCE.as_secs()),
-            ),
-        }
-    }
-
-    /// Asks a version that need not be at work yet for its models, if it is a manifold.
-    pub(crate) async fn ask_models(&self, version: &Arc<Version>) {
-        let face = &version.face;
         if face.kind != Kind::Manifold {
             return;
         }
-        let bound = face.settings.limits.time(Limit::StartDeadlineMs);
-        match tokio::time::timeout(bound, Arc::clone(&version.plugin).models()).await {
-            Ok(Ok(models)) => self.keep(face, models),
-            Ok(Err(e)) => self.keep_error(face, e.fault.code(), e.fault.to_string()),
-            Err(_) => self.keep_error(
-                face,
-                "deadline_exceeded",
-                format!("no answer within {} ms", bound.as_millis()),
-            ),
+        let now = self.ports.clock.monotonic();
+        let asked = face.models().asked;
+        let old = asked.is_none_or(|at| now.saturating_sub(at) > FRESH);
+        let callable =
+            slot.current.load().is_some() && slot.health.until().is_none_or(|until| until <= now);
+        if !old || !callable {
+            return;
+        }
+        let Ok(one) = Arc::clone(&face.asking).try_lock_owned() else {
+            return;
         };
+        let (engine, slot) = (Arc::clone(self), Arc::clone(slot));
+        tokio::spawn(async move {
+            let _one = one;
+            match engine.enter(&slot, Call::Models).await {
+                Ok(lease) => {
+                    let face = Arc::clone(&lease.version().face);
+                    let answer = lease.plugin().models().await;
+                    engine.heard(&face, lease.finish(answer));
+                }
+                Err(e) => engine.heard(&face, Err(e)),
+            }
+        });
     }
 
+    /// Asks a version that need not be at work yet for its models, if it is a manifold. Returns with its answer, or after 5 s; the question then goes on in
+    /// the background. What comes of it counts for `slot`, where the plugin has one.
+    pub(crate) async fn ask_models(
+        self: &Arc<Self>,
+        version: &Arc<Version>,
+        slot: Option<&Arc<Slot>>,
+    ) {
+        if version.face.kind != Kind::Manifold {
+            return;
+        }
+        let plugin = version.face.about.manifest.id.clone();
+        let asking = Arc::clone(&version.face.asking);
+        let Ok(one) = tokio::time::timeout(PATIENCE, asking.lock_owned()).await else {
+            // Somebody asks already; that answer will do.
+            return;
+        };
+        let (engine, version, slot) = (Arc::clone(self), Arc::clone(version), slot.cloned());
+        let task = tokio::spawn(async move {
+            let _one = one;
+            let began = engine.ports.clock.monotonic();
+            let answer = Arc::clone(&version.plugin).models().await;
+            if let Some(slot) = slot {
+                slot.begun();
+                engine.note(&slot, Call::Models, Pass::Plain, began, &answer);
+            }
+            engine.heard(&version.face, answer);
+        });
+        match tokio::time::timeout(PATIENCE, task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%plugin, %error, "asking a manifold for its models broke off")
+            }
+            Err(_) => tracing::warn!(
+                %plugin,
+                "a manifold takes more than {} s to say which models it offers; it is not waited for",
+                PATIENCE.as_secs()
+            ),
+        }
+    }
+
+    /// Keeps what a manifold said; a list that has changed is in the index at once.
+    fn heard(&self, face: &Face, answer: Result<Vec<Model>, StageError>) {
+        match answer {
+            Ok(models) => {
+                if self.keep(face, models) {
+                    self.reindex();
+                }
+            }
+            Err(e) => self.keep_error(face, e.fault.code(), e.fault.to_string()),
+        }
+    }
+
+    /// Keeps a list, if it is good; did it change?
     fn keep(&self, face: &Face, mut models: Vec<Model>) -> bool {
         let good =
             |m: &Model| !m.id.is_empty() && m.id.len() <= MAX_TEXT && m.name.len() <= MAX_TEXT;
@@ -112,7 +140,8 @@ impl Engine {
                 "it offers {} models; at most {MOST} are allowed, with ids of 1 to {MAX_TEXT} and names of at most {MAX_TEXT} bytes",
                 models.len()
             );
-            return self.keep_error(face, "bad_models", message);
+            self.keep_error(face, "bad_models", message);
+            return false;
         }
         let mut seen = std::collections::HashSet::new();
         models.retain(|m| seen.insert(m.id.clone()));
@@ -124,7 +153,7 @@ impl Engine {
         changed
     }
 
-    fn keep_error(&self, face: &Face, code: &'static str, message: String) -> bool {
+    fn keep_error(&self, face: &Face, code: &'static str, message: String) {
         let plugin = &face.about.manifest.id;
         tracing::warn!(%plugin, code, error = %message, "a manifold did not say which models it offers");
         let mut kept = face.models();
@@ -134,7 +163,6 @@ impl Engine {
             message,
             at: self.ports.clock.now(),
         });
-        false
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) struct Face {
     pub(crate) values: ArcSwap<Map<String, Value>>,
     pub(crate) models: Mutex<Models>,
     /// Held by the one who asks the plugin for its models.
-    pub(crate) asking: tokio::sync::Mutex<()>,
+    pub(crate) asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A manifold's models, as it said last.

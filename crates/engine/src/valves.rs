@@ -73,7 +73,7 @@ impl Engine {
 
     /// The caller holds the plugin's lane.
     async fn update_here(
-        &self,
+        self: &Arc<Self>,
         id: &str,
         given: &Map<String, Value>,
     ) -> Result<ValvesView, ValvesError> {
@@ -97,7 +97,7 @@ impl Engine {
     }
 
     /// Tells the version at work about new values, and asks a manifold for its models.
-    async fn tell(&self, slot: &Arc<Slot>, json: Arc<str>) -> Result<(), ValvesError> {
+    async fn tell(self: &Arc<Self>, slot: &Arc<Slot>, json: Arc<str>) -> Result<(), ValvesError> {
         let Some(version) = slot.current.load_full() else {
             return Ok(());
         };
@@ -106,7 +106,7 @@ impl Engine {
         let result = Arc::clone(&version.plugin).set_valves(json).await;
         self.note(slot, Call::Valves, Pass::Plain, began, &result);
         if version.face.kind == Kind::Manifold {
-            self.ask_models(&version).await;
+            self.ask_models(&version, Some(slot)).await;
         }
         result.map_err(ValvesError::Hook)
     }
@@ -177,7 +177,7 @@ impl Engine {
             spec: ready.valves.spec,
             values: ArcSwap::from_pointee(ready.valves.values),
             models: std::sync::Mutex::default(),
-            asking: tokio::sync::Mutex::default(),
+            asking: Arc::default(),
         };
         Arc::new(Version {
             plugin: ready.plugin,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use serde_json::json;
 
-use super::fake::{chat, install, message, world};
-use crate::{CallCounts, Engine, Kind};
+use super::fake::{World, chat, install, message, world};
+use crate::{CallCounts, Engine, Kind, PluginState};
 use model::chat::Direction::{Inlet, Outlet};
 
 fn filter(id: &str, pipelines: &serde_json::Value, priority: i64) -> serde_json::Value {
@@ -95,42 +95,42 @@ async fn what_is_listed_and_found() {
     assert_eq!(chat(&engine, "pipe", "").await.unwrap()[2], "as asked ");
 }
 
+fn manifold() -> serde_json::Value {
+    json!({"id": "m", "version": "1.0.0", "roles": ["pipe", "manifold"]})
+}
+
+/// What manifolds say from now on.
+fn say(world: &World, models: &str) {
+    let mut settings = world.settings.lock().unwrap();
+    settings.insert("models".into(), models.into());
+}
+
+/// Asks for a list after 11 s, and waits until the manifold was heard.
+async fn heard(world: &World, engine: &Arc<Engine>) -> Vec<String> {
+    world.advance(11);
+    ids(engine).await;
+    let slot = engine.catalog.load().plugin("m").cloned().unwrap();
+    drop(slot.face.load_full().asking.lock().await);
+    ids(engine).await
+}
+
 #[tokio::test]
 async fn a_manifolds_models_are_asked_for_when_they_are_old() {
     let world = world();
     let engine = world.engine();
-    install(
-        &engine,
-        "m.wasm",
-        &json!({"id": "m", "version": "1.0.0", "roles": ["pipe", "manifold"]}),
-    )
-    .await
-    .unwrap();
-    world
-        .settings
-        .lock()
-        .unwrap()
-        .insert("models".into(), "three".into());
+    install(&engine, "m.wasm", &manifold()).await.unwrap();
+    say(&world, "three");
     assert_eq!(ids(&engine).await, ["m.one", "m.two"]);
-    world.advance(11);
-    assert_eq!(ids(&engine).await, ["m.three"]);
+    assert_eq!(heard(&world, &engine).await, ["m.three"]);
     assert!(engine.find_model("m.one").is_none() && engine.find_model("m.three").is_some());
-    world
-        .settings
-        .lock()
-        .unwrap()
-        .insert("models".into(), "fail".into());
-    world.advance(11);
-    assert_eq!(ids(&engine).await, ["m.three"], "the last answer stands");
-    assert!(
-        engine
-            .plugin("m")
-            .unwrap()
-            .models_error
-            .unwrap()
-            .message
-            .contains("no models")
+    say(&world, "fail");
+    assert_eq!(
+        heard(&world, &engine).await,
+        ["m.three"],
+        "the last answer stands"
     );
+    let error = engine.plugin("m").unwrap().models_error.unwrap();
+    assert!(error.message.contains("no models"));
     assert_eq!(world.count("models m@1.0.0"), 3);
     // Too many, or without an id: the last answer stands as well.
     let many = (0..1001)
@@ -138,18 +138,67 @@ async fn a_manifolds_models_are_asked_for_when_they_are_old() {
         .collect::<Vec<_>>()
         .join(" ");
     for bad in [many.as_str(), "a  b"] {
-        world
-            .settings
-            .lock()
-            .unwrap()
-            .insert("models".into(), bad.into());
-        world.advance(11);
-        assert_eq!(ids(&engine).await, ["m.three"]);
+        say(&world, bad);
+        assert_eq!(heard(&world, &engine).await, ["m.three"]);
         assert_eq!(
             engine.plugin("m").unwrap().models_error.unwrap().code,
             "bad_models"
         );
     }
+}
+
+#[tokio::test]
+async fn a_manifold_that_does_not_answer_delays_no_list_and_is_faulted() {
+    let world = world();
+    let engine = world.engine();
+    install(&engine, "m.wasm", &manifold()).await.unwrap();
+    say(&world, "hold");
+    for _ in 0..3 {
+        world.advance(11);
+        let list = engine.models().now_or_never();
+        assert_eq!(list.expect("a list does not wait").len(), 2);
+        world.until("models m@1.0.0", 2).await;
+    }
+    assert_eq!(
+        world.count("models m@1.0.0"),
+        2,
+        "one question at a time, besides the one at load"
+    );
+    assert_eq!(engine.plugin("m").unwrap().calls.in_flight, 1);
+    // Five questions that end at the plugin's own deadline are five faults: too many.
+    for _ in 0..5 {
+        world.hold.add_permits(1);
+        assert_eq!(heard(&world, &engine).await, ["m.one", "m.two"]);
+    }
+    let status = engine.plugin("m").unwrap();
+    assert_eq!(
+        (
+            status.faults.len(),
+            status.faults[0].code,
+            status.faults[0].call
+        ),
+        (5, "deadline_exceeded", "models")
+    );
+    assert_eq!(status.models_error.unwrap().code, "deadline_exceeded");
+    assert_eq!(status.state, PluginState::Quarantined);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manifold_that_does_not_answer_at_load_is_not_waited_for() {
+    let world = world();
+    let engine = world.engine();
+    say(&world, "hold");
+    let within = std::time::Duration::from_secs(6);
+    let content = manifold();
+    let installing = install(&engine, "m.wasm", &content);
+    let installed = tokio::time::timeout(within, installing).await;
+    installed.expect("a load waits for 5 s at most").unwrap();
+    assert!(ids(&engine).await.is_empty());
+    assert_eq!(world.count("models m@1.0.0"), 1, "it is still being asked");
+    world.hold.add_permits(1);
+    say(&world, "late");
+    assert!(heard(&world, &engine).await.is_empty());
+    assert_eq!(heard(&world, &engine).await, ["m.late"]);
 }
 
 #[tokio::test]

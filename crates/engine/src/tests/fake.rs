@@ -495,6 +495,14 @@ impl Plugin for FakePlugin {
             self.step("models")?;
             let names = self.world.settings.lock().unwrap().get("models").cloned();
             let names = names.unwrap_or_else(|| "one two".into());
+            if names == "hold" {
+                self.world.hold.acquire().await.unwrap().forget();
+                let limit_name = model::limits::Limit::StartDeadlineMs;
+                return Err(self.error(Fault::DeadlineExceeded {
+                    limit_name,
+                    limit: 1,
+                }));
+            }
             if names == "fail" {
                 return Err(self.error(Fault::Internal("no models".into())));
             }
