@@ -28,7 +28,7 @@ pub enum Limit {
     RecycleCalls,
     /// Idle instances kept warm (`reuse = "pool"`).
     IdleInstances,
-    /// Bytes a call may answer with: reply items, filter bodies, snapshots.
+    /// Bytes a call may answer with, beyond those it was given: reply items, filter bodies, snapshots.
     OutputBytes,
     /// Items a call may write to its reply.
     OutputItems,

@@ -24,6 +24,8 @@ pub(crate) struct Budget {
     pub(crate) host_calls: u64,
     pub(crate) output_bytes: u64,
     pub(crate) output_items: u64,
+    /// Bytes the call was given; it may answer with as many beyond its limit.
+    given: u64,
     /// Output was cut at a limit.
     pub(crate) cut: Option<Limit>,
     /// The yield interval is one unit of fuel, so that the guest yields as soon as it runs on.
@@ -32,6 +34,14 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// The budget of a call that was given this many bytes.
+    pub(crate) fn new(given: usize) -> Self {
+        Self {
+            given: given as u64,
+            ..Self::default()
+        }
+    }
+
     /// Counts one host call. Returns the fuel to take from the store now, if it is time.
     pub(crate) fn host_call(&mut self, limits: &Limits) -> Result<Option<u64>, Reached> {
         self.host_calls += 1;
@@ -59,8 +69,8 @@ impl Budget {
     /// Counts output. False when it goes over a limit; the call ends with that limit as its fault.
     pub(crate) fn output(&mut self, bytes: usize, limits: &Limits) -> bool {
         self.bytes(bytes);
-        let over_bytes =
-            self.output_bytes.saturating_add(bytes as u64) > limits.get(Limit::OutputBytes);
+        let over_bytes = self.output_bytes.saturating_add(bytes as u64)
+            > limits.get(Limit::OutputBytes).saturating_add(self.given);
         let over_items = self.output_items >= limits.get(Limit::OutputItems);
         if over_bytes || over_items {
             self.cut = Some(if over_bytes {
@@ -95,6 +105,15 @@ mod tests {
             budget.host_call(&limits).unwrap_err().limit,
             Limit::HostCalls
         );
+    }
+
+    #[test]
+    fn what_came_in_may_go_out_again() {
+        let mut limits = Limits::defaults();
+        limits.set("output_bytes", 10, &Limits::ceilings()).unwrap();
+        let mut budget = Budget::new(90);
+        assert!(budget.output(100, &limits));
+        assert!(!budget.output(1, &limits));
     }
 
     #[test]

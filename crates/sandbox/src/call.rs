@@ -42,6 +42,7 @@ impl Kind {
     /// A call of this kind, with its fuel.
     pub(crate) fn work<R>(self, shared: &Shared, run: Run<R>) -> Work<R> {
         Work {
+            given: 0,
             fuel: shared.limits.get(self.fuel()),
             is_start: self == Self::Start,
             run,
@@ -50,12 +51,18 @@ impl Kind {
 }
 
 /// Calls an export of a plugin, on whichever instance is free.
+///
+/// `given` is the number of bytes that come in with it.
 pub(crate) async fn call<R: Send + 'static>(
     plugin: Arc<Loaded>,
     kind: Kind,
+    given: usize,
     run: Run<R>,
 ) -> Result<R, Fault> {
-    let work = kind.work(&plugin.shared, run);
+    let work = Work {
+        given,
+        ..kind.work(&plugin.shared, run)
+    };
     let serving = Arc::clone(&plugin);
     let work = Box::pin(async move {
         let mut instance = serving.ready_instance().await?;

@@ -76,7 +76,7 @@ pub(crate) struct Instance {
     /// The change of valves it was told last.
     pub(crate) valves_change: u64,
     /// Fuel given to the call under way.
-    given: u64,
+    fuel_given: u64,
 }
 
 impl Instance {
@@ -117,7 +117,7 @@ impl Instance {
             exports,
             calls: 0,
             valves_change: 0,
-            given: 0,
+            fuel_given: 0,
         })
     }
 
@@ -159,7 +159,7 @@ impl Instance {
 
     /// Runs one export with its own budget of fuel. On any error but a plugin's own failure the instance must be thrown away.
     pub(crate) async fn run<R>(&mut self, work: Work<R>) -> Result<R, Fault> {
-        self.begin(work.fuel);
+        self.begin(work.fuel, work.given);
         let outcome = (work.run)(&mut self.store, &self.exports).await;
         self.end();
         let state = self.store.data_mut();
@@ -185,19 +185,21 @@ impl Instance {
         }
     }
 
-    fn begin(&mut self, fuel: u64) {
-        self.given = fuel;
+    fn begin(&mut self, fuel: u64, bytes: usize) {
+        self.fuel_given = fuel;
         // Fuel is always configured, so this cannot fail; if it did, the call would run on the fuel left over.
         let _configured = self.store.fuel_async_yield_interval(Some(YIELD_EVERY));
         let _configured = self.store.set_fuel(fuel);
-        self.store.data_mut().begin();
+        let output = self.store.data().shared.limits.size(Limit::OutputBytes);
+        self.store.set_hostcall_fuel(output.saturating_add(bytes));
+        self.store.data_mut().begin(bytes);
         self.calls += 1;
     }
 
     /// Books what the call used; also when it was dropped under way.
     fn end(&mut self) {
         let left = self.store.get_fuel().unwrap_or(0);
-        let used = std::mem::take(&mut self.given).saturating_sub(left);
+        let used = std::mem::take(&mut self.fuel_given).saturating_sub(left);
         let state = self.store.data_mut();
         state.end();
         let counters = &state.shared.counters;
@@ -213,7 +215,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if self.given > 0 {
+        if self.fuel_given > 0 {
             self.end();
         }
         let counters = &self.store.data().shared.counters;
@@ -224,6 +226,8 @@ impl Drop for Instance {
 /// One call of an export: its fuel, and what to do.
 pub(crate) struct Work<R> {
     pub(crate) fuel: u64,
+    /// Bytes that came in with it: it may answer with as many more than its limit, so that passing a large body on is no fault.
+    pub(crate) given: usize,
     /// One of the calls a start consists of: its own limits are named in errors.
     pub(crate) is_start: bool,
     pub(crate) run: Run<R>,

@@ -140,15 +140,16 @@ impl Loaded {
         }
     }
 
-    /// Calls an export and names the plugin in what goes wrong.
+    /// Calls an export with so many bytes, and names the plugin in what goes wrong.
     fn named<R: Send + 'static>(
         self: Arc<Self>,
         kind: Kind,
+        given: usize,
         run: Run<R>,
     ) -> BoxFuture<'static, Result<R, StageError>> {
         Box::pin(async move {
             let plugin = Arc::clone(&self);
-            call(self, kind, run)
+            call(self, kind, given, run)
                 .await
                 .map_err(|fault| plugin.error(fault))
         })
@@ -194,7 +195,7 @@ impl Plugin for Loaded {
         let plugin = Arc::clone(&self);
         let run: Run<()> = Box::new(|store, exports| Box::pin(exports.lifecycle.call_start(store)));
         Box::pin(async move {
-            self.named(Kind::Start, run).await?;
+            self.named(Kind::Start, 0, run).await?;
             plugin.shared.host.arrived(&plugin.about.manifest.id);
             Ok(())
         })
@@ -208,7 +209,7 @@ impl Plugin for Loaded {
                 Ok(Ok(()))
             })
         });
-        self.named(Kind::Start, run)
+        self.named(Kind::Start, 0, run)
     }
 
     fn chat(
@@ -241,7 +242,7 @@ impl Plugin for Loaded {
                 outcome
             })
         });
-        self.named(Kind::Call, run)
+        self.named(Kind::Call, bytes, run)
     }
 
     fn filter(
@@ -249,7 +250,8 @@ impl Plugin for Loaded {
         direction: Direction,
         message: FilterMessage,
     ) -> BoxFuture<'static, Result<String, StageError>> {
-        if let Err(error) = self.check_input(message.body.len()) {
+        let bytes = message.body.len();
+        if let Err(error) = self.check_input(bytes) {
             return Box::pin(std::future::ready(Err(error)));
         }
         let message = filter::Message {
@@ -271,7 +273,7 @@ impl Plugin for Loaded {
         });
         Box::pin(async move {
             let plugin = Arc::clone(&self);
-            let body = self.named(Kind::Call, run).await?;
+            let body = self.named(Kind::Call, bytes, run).await?;
             add(&plugin.shared.counters.bytes_out, body.len() as u64);
             match serde_json::from_str::<serde::de::IgnoredAny>(&body) {
                 Ok(_) => Ok(body),
@@ -299,7 +301,7 @@ impl Plugin for Loaded {
                 }))
             })
         });
-        self.named(Kind::Start, run)
+        self.named(Kind::Start, 0, run)
     }
 
     fn set_valves(self: Arc<Self>, json: Arc<str>) -> BoxFuture<'static, Result<(), StageError>> {
@@ -329,7 +331,7 @@ impl Plugin for Loaded {
                 }
             })
         });
-        self.named(Kind::Start, run)
+        self.named(Kind::Start, 0, run)
     }
 
     fn restore(
@@ -345,7 +347,7 @@ impl Plugin for Loaded {
                 }
             })
         });
-        self.named(Kind::Start, run)
+        self.named(Kind::Start, 0, run)
     }
 
     fn usage(&self) -> Usage {

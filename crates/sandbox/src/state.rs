@@ -64,7 +64,7 @@ impl State {
                 limits.size(Limit::TableElements),
                 Arc::clone(&shared.counters),
             ),
-            budget: Budget::default(),
+            budget: Budget::new(0),
             valves,
             table,
             wasi: wasi(limits, &std_streams),
@@ -78,9 +78,9 @@ impl State {
 }
 
 impl State {
-    /// A call begins: its own budget.
-    pub(crate) fn begin(&mut self) {
-        self.budget = Budget::default();
+    /// A call begins, with this many bytes: its own budget.
+    pub(crate) fn begin(&mut self, given: usize) {
+        self.budget = Budget::new(given);
         self.log.begin();
         self.hooks.begin();
     }

@@ -403,3 +403,25 @@ async fn a_full_host_takes_idle_instances_back() {
     let alive: u64 = plugins.iter().map(|p| p.usage().instances).sum();
     assert!(alive <= 2, "{alive}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_may_return_the_large_body_it_was_given() {
+    let setup = setup();
+    let settings = limited(&[("output_bytes", 1_000)], Reuse::Pool);
+    let plugin = load(&setup, guest("corpus", "filter_novalves"), settings)
+        .await
+        .unwrap();
+    let message = model::chat::FilterMessage {
+        body: serde_json::json!({"messages": [{"role": "user", "content": "x".repeat(1 << 20)}]})
+            .to_string(),
+        user: None,
+        model: None,
+        metadata: None,
+    };
+    let body = message.body.clone();
+    let answer = Arc::clone(&plugin)
+        .filter(model::chat::Direction::Inlet, message)
+        .await
+        .unwrap();
+    assert_eq!(answer.len(), body.len());
+}
