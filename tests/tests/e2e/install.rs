@@ -27,7 +27,7 @@ async fn a_component_in_a_chunked_form_is_at_work_at_once() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.json()["status"], true);
     assert_eq!(server.chat("upped", "hi").await.content(), "uploaded");
-    assert_eq!(files(&server), ["x.wasm.py"]);
+    assert_eq!(files(&server), ["x.wasm"]);
     let plugin = server.plugin("upped").await.unwrap();
     assert_eq!(plugin["origin"]["from"], "upload", "{plugin}");
     // Plain names work too, and so do names that only look like Python.

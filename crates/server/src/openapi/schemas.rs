@@ -48,7 +48,7 @@ fn contract() -> Value {
         "AddForm": object(&["url"], json!({"url": {"type": "string", "format": "uri"}})),
         "DeleteForm": object(&["id"], json!({"id": text()})),
         "UploadForm": object(&["file"], json!({
-            "file": {"type": "string", "contentMediaType": "application/wasm", "description": "With a file name ending in .wasm, .wasm.py or .py; what counts is the content."},
+            "file": {"type": "string", "contentMediaType": "application/wasm", "description": "With a file name ending in .wasm, .wasm.py or .py; what counts is the content. It is stored as .wasm."},
         })),
         "ChatForm": {
             "type": "object",

@@ -7,7 +7,7 @@ use model::ports::EgressError;
 use percent_encoding::percent_decode_str;
 
 use super::manage::{done, done_with, one_field};
-use super::upload::file_name;
+use super::upload::{file_name, in_place};
 use super::{Answer, Call};
 use crate::rescue::{self, Problem};
 
@@ -27,7 +27,7 @@ pub(crate) async fn add(call: Call, body: Body) -> Answer {
         allowed(&call, &url)?;
     }
     let decoded = percent_decode_str(&last).decode_utf8_lossy();
-    let name = file_name(&decoded, call.strict)?;
+    let name = in_place(&call, file_name(&decoded, call.strict)?);
     let dir = &call.app.config.plugins_dir_shown;
     match call.app.engine.add_url(&url, name).await {
         Ok(installed) if !call.strict => Ok(done_with(

@@ -41,7 +41,7 @@ pub(crate) async fn upload(call: Call, body: Body) -> Answer {
     }
     let name = file_name(&upload.name, call.strict)?;
     let file = ComponentFile {
-        name,
+        name: in_place(&call, name),
         bytes: upload.bytes,
     };
     match call.app.engine.install(file, Origin::Upload).await {
@@ -81,7 +81,7 @@ pub(crate) async fn install(call: Call, body: Body) -> Answer {
         }
     };
     let file = ComponentFile {
-        name: file_name(&upload.name, false)?,
+        name: in_place(&call, file_name(&upload.name, false)?),
         bytes: upload.bytes,
     };
     let installed = call.app.engine.install(file, Origin::Upload).await;
@@ -93,10 +93,27 @@ pub(crate) async fn install(call: Call, body: Body) -> Answer {
     Ok(response)
 }
 
-/// The file name a component is stored under. Plugins install by content, so `x.py` may hold a component: it becomes `x.wasm`.
-/// Nothing that could leave the folder passes, in strict mode neither; strict mode replaces other odd characters.
+/// The name of the file that a new component of this name takes the place of: `x.wasm` and `x.wasm.py` are one plugin, whichever lies
+/// there. The name itself where there is none.
+pub(super) fn in_place(call: &Call, name: FileName) -> FileName {
+    let files: Vec<_> = call
+        .app
+        .engine
+        .plugins()
+        .into_iter()
+        .map(|p| p.file)
+        .filter(|file| file.stem() == name.stem())
+        .collect();
+    if files.contains(&name) {
+        return name;
+    }
+    files.into_iter().next().unwrap_or(name)
+}
+
+/// The file name a component is stored under. Plugins install by content, so `x.py` and `x.wasm.py` may hold a component: they become
+/// `x.wasm`. Nothing that could leave the folder passes, in strict mode neither; strict mode replaces other odd characters.
 pub(super) fn file_name(given: &str, strict: bool) -> Result<FileName, Problem> {
-    if let Ok(name) = FileName::new(given) {
+    if let Ok(name) = FileName::new(given.strip_suffix(".py").unwrap_or(given)) {
         return Ok(name);
     }
     let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, "bad_file_name", why);
@@ -199,7 +216,7 @@ mod tests {
             assert_eq!(name.as_ref().map(FileName::as_str), stored, "{given:?}");
         };
         check("x.wasm", false, Some("x.wasm"));
-        check("x.wasm.py", false, Some("x.wasm.py"));
+        check("x.wasm.py", false, Some("x.wasm"));
         check("upped.py", false, Some("upped.wasm"));
         check("café.py", true, Some("caf_.wasm"));
         check("café.py", false, None);

@@ -28,7 +28,7 @@ async fn has(world: &World, id: &str) -> bool {
 async fn what_counts_is_the_content() {
     for (name, stored) in [
         ("x.wasm", "x.wasm"),
-        ("x.wasm.py", "x.wasm.py"),
+        ("x.wasm.py", "x.wasm"),
         ("x.py", "x.wasm"),
     ] {
         let world = world().await;
@@ -38,6 +38,27 @@ async fn what_counts_is_the_content() {
         assert_eq!(answer.json()["detail"], detail);
         assert!(has(&world, "upped").await && world.log.has(&format!("write {stored}")));
         assert_eq!(world.chat("upped", "hi", false).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_takes_the_place_of_the_file_of_its_name() {
+    for (there, name) in [
+        ("x.wasm", "x.wasm.py"),
+        ("x.wasm.py", "x.wasm"),
+        ("x.wasm.py", "x.wasm.py"),
+    ] {
+        for world in [world().await, strict().await] {
+            world.dropped(there, &new_pipe()).await;
+            let pipe = json!({"id": "upped", "roles": ["pipe"], "name": "New"});
+            let answer = world.send(upload(name, &component(&pipe))).await;
+            assert_eq!(answer.status, 200, "{there} {name}: {answer:?}");
+            let plugin = world.get("/api/v1/plugins/upped").await.json();
+            assert_eq!(
+                (&plugin["name"], &plugin["file"]),
+                (&json!("New"), &json!(there))
+            );
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use engine::{Engine, Options, Ports};
 use model::component::{ComponentFile, FileName, Origin};
 use model::limits::Limits;
@@ -73,6 +74,7 @@ impl Log {
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) log: Arc<Log>,
+    engine: Arc<Engine>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) serving: JoinHandle<Result<(), ServeError>>,
 }
@@ -130,11 +132,7 @@ pub(crate) async fn start(wish: Wish) -> World {
     let engine = Engine::new(ports, Options::default());
     engine.sync().await;
     for (name, script) in usual() {
-        let file = ComponentFile {
-            name: FileName::new(&format!("{name}.wasm")).unwrap(),
-            bytes: component(&script),
-        };
-        engine.install(file, Origin::Folder).await.unwrap();
+        install(&engine, &format!("{name}.wasm"), component(&script)).await;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -153,13 +151,22 @@ pub(crate) async fn start(wish: Wish) -> World {
         // A dropped sender stops the server as well.
         stopped.await.ok();
     };
-    let serving = tokio::spawn(server::serve(listener, engine, config, shutdown));
+    let serving = tokio::spawn(server::serve(listener, engine.clone(), config, shutdown));
     World {
         address,
         log,
+        engine,
         stop: Some(stop),
         serving,
     }
+}
+
+async fn install(engine: &Arc<Engine>, name: &str, bytes: Bytes) {
+    let file = ComponentFile {
+        name: FileName::new(name).unwrap(),
+        bytes,
+    };
+    engine.install(file, Origin::Folder).await.unwrap();
 }
 
 fn usual() -> Vec<(&'static str, Value)> {
@@ -190,6 +197,11 @@ fn usual() -> Vec<(&'static str, Value)> {
 }
 
 impl World {
+    /// An operator puts a component into the folder.
+    pub(crate) async fn dropped(&self, name: &str, bytes: &[u8]) {
+        install(&self.engine, name, Bytes::copy_from_slice(bytes)).await;
+    }
+
     /// Sends a request with the key.
     pub(crate) async fn send(&self, request: Request) -> Reply {
         request.key(KEY).send(self.address).await
