@@ -34,11 +34,12 @@ use model::limits::Limit;
 use model::ports::StoreError;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use catalog::Catalog;
 use change::{CatalogChange, Lanes};
+use load::Turns;
 use metrics::{Loads, Scrape};
 
 pub use catalog::Target;
@@ -59,7 +60,7 @@ pub struct Engine {
     /// Which file provides which plugin.
     claims: Mutex<HashMap<PluginId, FileName>>,
     /// How many loads may be under way.
-    loads: Arc<Semaphore>,
+    turns: Turns,
     load_counts: Arc<Loads>,
     /// Versions that finish their last calls.
     retiring: Mutex<JoinSet<()>>,
@@ -128,7 +129,7 @@ impl Engine {
             loads: Arc::clone(&load_counts),
         }));
         Arc::new(Self {
-            loads: Arc::new(Semaphore::new(options.load_parallel.max(1))),
+            turns: Turns::new(options.load_parallel),
             ports,
             options,
             catalog,

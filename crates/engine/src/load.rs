@@ -3,6 +3,7 @@
 
 mod claim;
 mod failure;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,6 @@ use model::limits::Limit;
 use model::plugin::Plugin;
 use model::settings::PluginSettings;
 use sha2::Digest as _;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::catalog::{Digest, Entry, EntryState, Tried};
 use crate::handover::Handover;
@@ -23,6 +23,9 @@ use crate::settings::Settings;
 use crate::slot::{Slot, Version};
 use crate::valves::StartValves;
 use crate::{Engine, Installed};
+
+use turns::Turn;
+pub(crate) use turns::Turns;
 
 /// Where a component comes from.
 #[derive(Debug)]
@@ -61,9 +64,7 @@ pub(crate) struct Ready {
 impl Engine {
     /// Loads one file. The caller holds its lane.
     pub(crate) async fn load(self: &Arc<Self>, source: Source) -> Result<Applied, LoadError> {
-        // Held while there is much to read, compile or start; not while old calls finish.
-        let permit = Arc::clone(&self.loads).acquire_owned().await;
-        let permit = permit.map_err(|_| LoadError::Host("the host is shutting down".into()))?;
+        let reading = self.turns.reading().await?;
         let name = match &source {
             Source::Client(file, _) => file.name.clone(),
             Source::Folder { name, .. } | Source::Stopped(name) => name.clone(),
@@ -78,7 +79,7 @@ impl Engine {
         if listed {
             self.loading(&name, &origin);
         }
-        match self.bring_up(attempt, permit).await {
+        match self.bring_up(attempt, reading).await {
             Ok(installed) => {
                 self.load_counts.ok.fetch_add(1, Ordering::Relaxed);
                 Ok(Applied::Loaded(installed))
@@ -168,7 +169,7 @@ impl Engine {
     async fn bring_up(
         self: &Arc<Self>,
         attempt: Attempt,
-        permit: OwnedSemaphorePermit,
+        reading: Turn,
     ) -> Result<Installed, LoadError> {
         let Attempt {
             file,
@@ -179,24 +180,30 @@ impl Engine {
         let name = file.name.clone();
         let settings = Settings::read(&name, tried.settings.as_deref())?;
         let admission = settings.admission(&self.options)?;
-        let candidate = self.ports.loader.inspect(file.clone(), admission).await?;
+        // Read on only while there is room: what waits for a compiler holds its bytes.
+        let room = self.turns.room(file.bytes.len()).await?;
+        drop(reading);
+        let stored = store.then(|| file.clone());
+        let candidate = self.ports.loader.inspect(file, admission).await?;
+        drop(room);
         let about = Arc::clone(candidate.about());
         let claim = self.claim(&about, &name)?;
         let checked = Arc::new(settings.check(&about, &self.options)?);
         let valves = self
             .start_valves(&about, &checked, settings.source(&about))
             .await?;
+        let turn = self.turns.init().await?;
         let plugin = candidate
             .load(Arc::clone(&checked), valves.announced())
             .await?;
-        drop(permit);
+        drop(turn);
         let ready = Ready {
             plugin,
             settings: checked,
             valves,
         };
         let installed = self
-            .put_to_work(ready, &name, origin, tried, store.then_some(file))
+            .put_to_work(ready, &name, origin, tried, stored)
             .await?;
         claim.keep();
         Ok(installed)

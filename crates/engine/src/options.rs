@@ -37,7 +37,7 @@ pub struct Options {
     pub announce_valves: bool,
     /// When a plugin that keeps failing is left alone for a while.
     pub quarantine: Quarantine,
-    /// How many components are loaded at once, at least 1.
+    /// How many component files are read at once, at least 1. Compiling has its own turns.
     pub load_parallel: usize,
     /// How long a version that is replaced or stopped may take to finish its calls. `None`: as long as its own deadlines allow
     /// (`deadline_ms` plus `start_deadline_ms`).

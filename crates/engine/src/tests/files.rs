@@ -322,6 +322,41 @@ async fn one_slow_file_delays_no_other() {
 }
 
 #[tokio::test]
+async fn slow_compiles_hold_up_no_load_reload_upload_or_look() {
+    let world = world();
+    let engine = world.engine();
+    world.put("ready.wasm", &pipe("ready", "1.0.0"));
+    engine.sync().await;
+    for id in ["slow1", "slow2", "slow3"] {
+        let content = json!({"id": id, "version": "1.0.0", "roles": ["pipe"], "hold": "inspect"});
+        world.put(&format!("{id}.wasm"), &content);
+    }
+    let slow = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.sync().await }
+    });
+    for id in ["slow1", "slow2", "slow3"] {
+        world.until(&format!("inspect {id}.wasm"), 1).await;
+    }
+    // More of them than files are read at once.
+    assert_eq!(Options::default().load_parallel, 2);
+    install(&engine, "up.wasm", &pipe("up", "1.0.0"))
+        .await
+        .unwrap();
+    engine.reload("ready").await.unwrap();
+    assert_eq!(world.count("start ready@1.0.0"), 2);
+    world.put("new.wasm", &pipe("new", "1.0.0"));
+    let look = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.sync().await }
+    });
+    world.until("start new@1.0.0", 1).await;
+    world.hold.add_permits(3);
+    assert_eq!(slow.await.unwrap().loaded.len(), 3);
+    assert!(look.await.unwrap().failed.is_empty());
+}
+
+#[tokio::test]
 async fn shutdown_stops_everything_in_time() {
     let world = world();
     world.put("a.wasm", &pipe("a", "1.0.0"));
