@@ -179,7 +179,7 @@ impl Engine {
         } = attempt;
         let name = file.name.clone();
         let settings = Settings::read(&name, tried.settings.as_deref())?;
-        let admission = settings.admission(&self.options)?;
+        let admission = settings.admission(&tried.digest, &self.options)?;
         // Read on only while there is room: what waits for a compiler holds its bytes.
         let room = self.turns.room(file.bytes.len()).await?;
         drop(reading);
@@ -188,7 +188,7 @@ impl Engine {
         drop(room);
         let about = Arc::clone(candidate.about());
         let claim = self.claim(&about, &name)?;
-        let checked = Arc::new(settings.check(&about, &self.options)?);
+        let checked = Arc::new(settings.check(&about, &tried.digest, &self.options)?);
         let valves = self
             .start_valves(&about, &checked, settings.source(&about))
             .await?;

@@ -9,6 +9,7 @@ use model::limits::{Limit, Limits};
 use model::plugin::{About, Admission};
 use model::settings::{PluginSettings, WrittenSettings};
 
+use crate::catalog::Digest;
 use crate::options::Options;
 
 /// What is known of a component's settings before its id is.
@@ -30,7 +31,14 @@ impl Settings {
     }
 
     /// What the component may be before it says who it is: the most that any settings which may turn out to be its own allow.
-    pub(crate) fn admission(&self, options: &Options) -> Result<Admission, LoadError> {
+    ///
+    /// # Errors
+    /// Settings beside the component that are wrong, or that are for one with another `digest`.
+    pub(crate) fn admission(
+        &self,
+        digest: &Digest,
+        options: &Options,
+    ) -> Result<Admission, LoadError> {
         let mut limits = options.defaults.clone();
         let mut grantable = BTreeSet::new();
         let applicable: Vec<PluginSettings> = match &self.written {
@@ -43,6 +51,7 @@ impl Settings {
                 .collect(),
         };
         if let (Some(_), Some(only)) = (&self.written, applicable.first()) {
+            covers(only, digest, &self.file)?;
             limits = only.limits.clone();
         }
         for settings in &applicable {
@@ -61,9 +70,13 @@ impl Settings {
     }
 
     /// The settings in force, now that the id is known.
+    ///
+    /// # Errors
+    /// Settings that are wrong, or that are for a component with another `digest`; a component that is larger than they allow.
     pub(crate) fn check(
         &self,
         about: &About,
+        digest: &Digest,
         options: &Options,
     ) -> Result<PluginSettings, LoadError> {
         let written = match &self.written {
@@ -77,6 +90,7 @@ impl Settings {
                 ..PluginSettings::default()
             },
         };
+        covers(&settings, digest, &self.source(about))?;
         let (size, most) = (
             about.size as u64,
             settings.limits.get(Limit::ComponentBytes),
@@ -113,6 +127,13 @@ impl Settings {
             .check(&options.defaults, &options.ceilings)
             .map_err(|wrong| LoadError::Settings(format!("{place}: {}", wrong.join("; "))))
     }
+}
+
+fn covers(settings: &PluginSettings, digest: &Digest, place: &str) -> Result<(), LoadError> {
+    let found: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+    settings
+        .covers(&found)
+        .map_err(|wrong| LoadError::Settings(format!("{place}: {wrong}")))
 }
 
 /// Raises every limit to another's value where that is higher.

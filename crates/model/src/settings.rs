@@ -26,6 +26,8 @@ pub enum Reuse {
 /// Checked settings of one plugin.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PluginSettings {
+    /// The only component these settings are for, by its SHA-256, 64 lower-case hex digits; none: any that has the id or the name.
+    pub digest: Option<String>,
     /// What it may use up.
     pub limits: Limits,
     /// What it may reach.
@@ -42,6 +44,7 @@ pub struct PluginSettings {
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WrittenSettings {
+    digest: Option<String>,
     #[serde(default)]
     reuse: Reuse,
     #[serde(default)]
@@ -100,12 +103,21 @@ impl WrittenSettings {
         ceilings: &Limits,
     ) -> Result<PluginSettings, Vec<String>> {
         let mut wrong = Vec::new();
+        let digest = self.digest.as_deref().map(str::to_ascii_lowercase);
+        if digest.as_deref().is_some_and(|d| !is_sha256(d)) {
+            let given = self.digest.as_deref().unwrap_or_default();
+            let given: String = given.chars().take(100).collect();
+            wrong.push(format!(
+                "digest: {given:?} is no SHA-256; allowed are 64 hex digits, as sha256sum prints them"
+            ));
+        }
         let limits = limits_from(&self.limits, defaults, ceilings, &mut wrong);
         let grants = self.grants.check(&mut wrong);
         if !wrong.is_empty() {
             return Err(wrong);
         }
         Ok(PluginSettings {
+            digest,
             limits,
             grants,
             reuse: self.reuse,
@@ -113,6 +125,25 @@ impl WrittenSettings {
             valves: self.valves.clone(),
         })
     }
+}
+
+impl PluginSettings {
+    /// Are these settings for a component with this SHA-256, 64 lower-case hex digits?
+    ///
+    /// # Errors
+    /// A sentence with the digest that is expected and the one found.
+    pub fn covers(&self, found: &str) -> Result<(), String> {
+        match &self.digest {
+            Some(expected) if expected != found => Err(format!(
+                "digest: they are for the component with the SHA-256 {expected}, but this one has {found}; if it is meant to have these settings, write its digest there"
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Reads a table of limits over `defaults`. What is wrong is pushed to `wrong`.
@@ -213,6 +244,22 @@ mod tests {
                 .contains("limts")
         );
         assert!(check(r#"{"reuse":"never"}"#).unwrap_err().contains("never"));
+    }
+
+    #[test]
+    fn a_digest_is_whole_and_names_one_component() {
+        for bad in ["", "ab", &"g".repeat(64), &"a".repeat(65), &"é".repeat(32)] {
+            let e = check(&format!(r#"{{"digest":"{bad}"}}"#)).unwrap_err();
+            assert!(e.contains("digest") && e.contains("64 hex digits"), "{e}");
+        }
+        let (mine, other) = ("ab".repeat(32), "cd".repeat(32));
+        for written in [mine.clone(), mine.to_uppercase()] {
+            let settings = check(&format!(r#"{{"digest":"{written}"}}"#)).unwrap();
+            assert_eq!(settings.covers(&mine), Ok(()));
+            let e = settings.covers(&other).unwrap_err();
+            assert!(e.contains(&mine) && e.contains(&other), "{e}");
+        }
+        assert_eq!(check("{}").unwrap().covers(&other), Ok(()));
     }
 
     #[test]

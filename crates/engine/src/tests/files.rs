@@ -1,6 +1,7 @@
 //! Files come, change, move and go; broken ones are listed; installs, deletes, stops and starts.
 
 use serde_json::json;
+use sha2::Digest as _;
 
 use super::fake::{chat, chat_at, file, install, world};
 use crate::{AddError, ManageError, Options, PluginState};
@@ -354,6 +355,57 @@ async fn slow_compiles_hold_up_no_load_reload_upload_or_look() {
     world.hold.add_permits(3);
     assert_eq!(slow.await.unwrap().loaded.len(), 3);
     assert!(look.await.unwrap().failed.is_empty());
+}
+
+#[tokio::test]
+async fn settings_with_a_digest_are_for_that_component_only() {
+    let hex = |content: &serde_json::Value| -> String {
+        let digest = sha2::Sha256::digest(content.to_string());
+        digest.iter().map(|b| format!("{b:02x}")).collect()
+    };
+    let (mine, other) = (pipe("p", "1.0.0"), pipe("p", "2.0.0"));
+    let world = world();
+    let mut options = Options::default();
+    let text = format!("digest = \"{}\"\ngrants.state = true", hex(&mine));
+    let written = toml::from_str(&text).unwrap();
+    options.plugins.insert("p".into(), written);
+    let engine = world.engine_with(options);
+    let refused = async |name: &str, place: &str| {
+        let error = install(&engine, name, &other).await.unwrap_err();
+        assert_eq!(error.code(), "bad_settings");
+        let error = error.to_string();
+        for part in [place, &hex(&mine), &hex(&other)] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    };
+    refused("p.wasm", "[plugins.\"p\"]").await;
+    assert_eq!(world.count("load p@2.0.0 valves {} announce false"), 0);
+    install(&engine, "p.wasm", &mine).await.unwrap();
+    assert!(
+        engine
+            .plugin("p")
+            .unwrap()
+            .settings
+            .unwrap()
+            .grants
+            .state
+            .is_some()
+    );
+    // The one that has the grant goes on, and its file is not replaced.
+    refused("p.wasm", "[plugins.\"p\"]").await;
+    assert_eq!(chat(&engine, "p", "").await.unwrap()[0], "p@1.0.0");
+    // Beside a file: refused before any of it runs.
+    engine.delete("p").await.unwrap();
+    world.settings.lock().unwrap().insert("q.toml".into(), text);
+    let inspected = world.count("inspect q.wasm");
+    refused("q.wasm", "q.toml").await;
+    assert_eq!(world.count("inspect q.wasm"), inspected);
+    install(&engine, "q.wasm", &mine).await.unwrap();
+    // Also in the folder.
+    world.put("q.wasm", &other);
+    let report = engine.sync().await;
+    assert_eq!(report.failed[0].1.code(), "bad_settings");
+    assert_eq!(chat(&engine, "p", "").await.unwrap()[0], "p@1.0.0");
 }
 
 #[tokio::test]
