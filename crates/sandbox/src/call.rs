@@ -98,21 +98,22 @@ pub(crate) async fn take_turn<R: Send + 'static>(
         let _turn = turn;
         work.await
     };
-    timeout(
-        deadline.saturating_sub(waited),
-        on_lane(&shared.host, guarded),
-    )
-    .await
-    .unwrap_or(Err(Fault::DeadlineExceeded { limit_name, limit }))
+    timeout(deadline.saturating_sub(waited), on_lane(shared, guarded))
+        .await
+        .unwrap_or(Err(Fault::DeadlineExceeded { limit_name, limit }))
 }
 
 /// Runs on the host's lanes; a panic of a host function ends the call, not the process.
 pub(crate) async fn on_lane<R: Send + 'static>(
-    host: &crate::Host,
+    shared: &Shared,
     work: impl Future<Output = Result<R, Fault>> + Send + 'static,
 ) -> Result<R, Fault> {
     let caught = AssertUnwindSafe(work).catch_unwind();
-    let outcome = host.lanes.run(&*host.ports.clock, caught).await;
+    let host = &shared.host;
+    let outcome = host
+        .lanes
+        .run(&*host.ports.clock, &shared.slow_turns, caught)
+        .await;
     outcome.unwrap_or_else(|panic| {
         let words = panic
             .downcast_ref::<String>()

@@ -19,6 +19,7 @@ use crate::Host;
 use crate::admission::{self, Interfaces};
 use crate::call::{self, Kind};
 use crate::instance::{Blueprint, Instance, Run};
+use crate::lanes;
 use crate::plugin::{Loaded, Valves};
 use crate::pool::Pool;
 use crate::state::Shared;
@@ -134,6 +135,7 @@ fn shared(host: &Arc<Host>, name: Arc<str>, limits: Limits, grants: Grants) -> A
         limits,
         grants,
         counters: Arc::default(),
+        slow_turns: lanes::turns(),
         http: None,
     })
 }
@@ -143,7 +145,6 @@ async fn describe(
     shared: Arc<Shared>,
     blueprint: Blueprint,
 ) -> Result<(String, Option<String>), LoadError> {
-    let host = Arc::clone(&shared.host);
     let deadline = Arc::clone(&shared);
     let work = async move {
         let mut instance = Instance::new(&shared, &blueprint, &"{}".into()).await?;
@@ -165,7 +166,7 @@ async fn describe(
     call::within(
         &deadline,
         Limit::StartDeadlineMs,
-        call::on_lane(&host, work),
+        call::on_lane(&deadline, work),
     )
     .await
     .map_err(|fault| start_error("describe", fault))
@@ -228,6 +229,7 @@ async fn load(
         limits: settings.limits.clone(),
         grants: settings.grants.clone(),
         counters: Arc::default(),
+        slow_turns: lanes::turns(),
         http: settings.grants.http.clone().map(|grant| {
             host.ports.egress.client(EgressPolicy {
                 sender: about.manifest.id.to_string(),

@@ -1,13 +1,16 @@
 //! Two lanes for calls. Every call begins where its request is served; one that has used more CPU than [`PATIENCE`] moves to
-//! threads of low priority, so that a few heavy or hostile calls cannot slow down the many short ones. Deadlines are kept by the
-//! caller, on the fast lane.
+//! threads of low priority, so that a few heavy or hostile calls cannot slow down the many short ones. There, plugins share
+//! alike: however many long calls a plugin has, it runs no more of them at a time than there are threads. Deadlines are kept by
+//! the caller, on the fast lane.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use model::ports::Clock;
+use tokio::sync::Semaphore;
 
 use crate::runtime::SetupError;
 
@@ -23,7 +26,7 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     pub(crate) fn new() -> Result<Self, SetupError> {
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        let threads = threads();
         let slow = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("weir-slow-lane")
@@ -39,8 +42,14 @@ impl Lanes {
         Ok(Self { slow: Some(slow) })
     }
 
-    /// Runs a call, here first, on the slow lane when it takes long. Dropping the returned future ends the call.
-    pub(crate) async fn run<F>(&self, clock: &dyn Clock, future: F) -> F::Output
+    /// Runs a call, here first, on the slow lane when it takes long; there in `turns`, the plugin's own. Dropping the returned
+    /// future ends the call.
+    pub(crate) async fn run<F>(
+        &self,
+        clock: &dyn Clock,
+        turns: &Arc<Semaphore>,
+        future: F,
+    ) -> F::Output
     where
         F: Future + Send + 'static,
         F::Output: Send,
@@ -52,6 +61,7 @@ impl Lanes {
         let Some(slow) = &self.slow else {
             return future.await;
         };
+        let future = in_turns(Arc::clone(turns), future);
         let span = tracing::Span::current();
         let mut task = AbortOnDrop(slow.spawn(tracing::Instrument::instrument(future, span)));
         match (&mut task.0).await {
@@ -63,6 +73,35 @@ impl Lanes {
             },
         }
     }
+}
+
+/// A plugin's turns on the slow lane.
+pub(crate) fn turns() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(threads()))
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Takes a turn for each poll and gives it back after it. The turn is held while the task stands in the lane's queue, so that calls
+/// of one plugin queue up among themselves and not before everybody else's. A call that waits for something holds none.
+async fn in_turns<F: Future>(turns: Arc<Semaphore>, mut future: Pin<Box<F>>) -> F::Output {
+    let mut waiting = Box::pin(Arc::clone(&turns).acquire_owned());
+    let mut turn = None;
+    poll_fn(move |cx| {
+        if turn.is_none() {
+            // The semaphore is never closed; if it were, calls would run without turns.
+            turn = Some(ready!(waiting.as_mut().poll(cx)));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let outcome = future.as_mut().poll(cx);
+        turn = None;
+        waiting = Box::pin(Arc::clone(&turns).acquire_owned());
+        outcome
+    })
+    .await
 }
 
 /// Polls until the future is done or has used up [`PATIENCE`] (none).
@@ -98,5 +137,44 @@ struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Yields `times` times as a guest out of its interval does, and counts.
+    fn yields(
+        times: usize,
+        count: &Arc<AtomicUsize>,
+    ) -> Pin<Box<impl Future<Output = ()> + use<>>> {
+        let count = Arc::clone(count);
+        Box::pin(poll_fn(move |cx| {
+            if count.fetch_add(1, Ordering::Relaxed) >= times {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    }
+
+    #[tokio::test]
+    async fn many_long_calls_of_one_plugin_hold_up_another_one_little() {
+        let hostile = Arc::new(Semaphore::new(1));
+        let polls = Arc::new(AtomicUsize::new(0));
+        let spinning: Vec<_> = (0..100)
+            .map(|_| tokio::spawn(in_turns(Arc::clone(&hostile), yields(usize::MAX, &polls))))
+            .collect();
+        let good = in_turns(Arc::new(Semaphore::new(1)), yields(1_000, &Arc::default()));
+        tokio::spawn(good).await.unwrap();
+        let polls = polls.load(Ordering::Relaxed);
+        assert!(
+            (100..3_000).contains(&polls),
+            "100 spinning calls had {polls} turns beside 1,000"
+        );
+        spinning.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }

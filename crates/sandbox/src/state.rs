@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::grants::Grants;
 use model::limits::{Limit, Limits};
 use model::ports::HttpClient;
+use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) grants: Grants,
     pub(crate) counters: Arc<Counters>,
+    /// Its turns on the slow lane.
+    pub(crate) slow_turns: Arc<Semaphore>,
     /// Sends its HTTP requests; none without a grant.
     pub(crate) http: Option<Arc<dyn HttpClient>>,
 }
