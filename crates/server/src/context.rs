@@ -45,7 +45,7 @@ type Key = (u64, u64);
 /// What tells conversations apart.
 #[derive(Debug, Clone, Copy, Hash)]
 pub(crate) struct Spoken<'a> {
-    /// The user's id.
+    /// The user's id; empty where it is not known.
     pub(crate) user: &'a str,
     /// The model the body names.
     pub(crate) model: &'a str,
@@ -62,8 +62,11 @@ impl Conversations {
         }
     }
 
-    /// Keeps the metadata of a conversation.
+    /// Keeps the metadata of a conversation. Without a user's id nothing is kept: strangers would find each other's.
     pub(crate) fn remember(&self, spoken: Spoken<'_>, metadata: &RawValue) {
+        if spoken.user.is_empty() {
+            return;
+        }
         let Some(text) = bounded(metadata) else {
             return;
         };
@@ -285,6 +288,15 @@ mod tests {
         assert!(all.recall(SPOKEN).is_some());
         *clock.0.lock().unwrap() = Duration::from_secs(300);
         assert_eq!(all.recall(SPOKEN), None);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_user_without_an_id() {
+        let all = Conversations::new(Arc::new(Hand::default()));
+        let nobody = Spoken { user: "", ..SPOKEN };
+        all.remember(nobody, &raw(r#"{"chat_id":"c1"}"#));
+        assert_eq!(all.recall(nobody), None);
+        assert!(all.kept.lock().unwrap().order.is_empty());
     }
 
     #[test]
