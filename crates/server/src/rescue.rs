@@ -167,12 +167,12 @@ impl Problem {
     }
 }
 
-/// A call of a plugin that did not work. Writes the whole of it to the log.
+/// A call of a plugin that did not work. The engine has written a fault of the plugin to the log; what the plugin said is written here.
 pub(crate) fn stage(error: &StageError) -> Problem {
     let fault = &error.fault;
     let id = &error.plugin.id;
     if fault.is_fault_of_plugin() {
-        tracing::warn!(plugin = %error.plugin, code = fault.code(), error = %fault, "a call ended in a fault of the plugin");
+        tracing::debug!(plugin = %error.plugin, code = fault.code(), error = %fault, "a call ended in a fault of the plugin");
     } else {
         tracing::info!(plugin = %error.plugin, code = fault.code(), error = %fault, "a call did not succeed");
     }
@@ -214,14 +214,17 @@ pub(crate) fn stage(error: &StageError) -> Problem {
     }
 }
 
-/// A component that did not become a plugin.
+/// A component that did not become a plugin. The engine has written to the log what is wrong with it; what is wrong with the host is
+/// written here, since some of it comes before the load.
 pub(crate) fn load(error: &LoadError) -> Problem {
-    tracing::warn!(code = error.code(), %error, "a component did not load");
     let (status, message) = match error {
-        LoadError::Host(_) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the host could not load it; the reason is in the server's log".to_owned(),
-        ),
+        LoadError::Host(_) => {
+            tracing::warn!(code = error.code(), %error, "the host could not load a component");
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the host could not load it; the reason is in the server's log".to_owned(),
+            )
+        }
         LoadError::DuplicateId { .. } => (
             StatusCode::CONFLICT,
             format!("The plugin did not load: {error}"),

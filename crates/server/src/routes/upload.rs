@@ -52,7 +52,7 @@ pub(crate) async fn upload(call: Call, body: Body) -> Answer {
         // The reference does not tell that a file did not load; its log does.
         outcome if call.strict => {
             if let Err(error) = outcome {
-                tracing::warn!(code = error.code(), %error, "an upload did not load");
+                rescue::load(&error);
             }
             Ok(done(&format!(
                 "Pipeline uploaded successfully to {dir}/{}",
