@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::component::{ComponentFile, FileName, Origin};
 use model::error::LoadError;
 use model::limits::Limit;
+use tracing::Instrument as _;
 
 use crate::catalog::{Catalog, Entry, EntryState};
 use crate::load::{Applied, Source};
@@ -66,13 +67,14 @@ impl Engine {
         change: CatalogChange,
     ) -> Result<Applied, ManageError> {
         let engine = Arc::clone(self);
-        let task = tokio::spawn(async move {
+        let work = async move {
             let name = change.file().clone();
             let result = engine.apply_here(change).await;
             engine.forget_lane(&name);
             result
-        });
-        match task.await {
+        };
+        // In the caller's span, so that what is logged has the request's id.
+        match tokio::spawn(work.in_current_span()).await {
             Ok(result) => result,
             Err(e) => {
                 tracing::error!(error = %e, "a change of the catalog broke off");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::chat::Model;
 use model::error::StageError;
+use tracing::Instrument as _;
 
 use crate::Engine;
 use crate::catalog::{EntryState, pipelines, priority};
@@ -96,7 +97,7 @@ impl Engine {
             return;
         };
         let (engine, version, slot) = (Arc::clone(self), Arc::clone(version), slot.cloned());
-        let task = tokio::spawn(async move {
+        let work = async move {
             let _one = one;
             let began = engine.ports.clock.monotonic();
             let answer = Arc::clone(&version.plugin).models().await;
@@ -105,7 +106,8 @@ impl Engine {
                 engine.note(&slot, Call::Models, Pass::Plain, began, &answer);
             }
             engine.heard(&version.face, answer);
-        });
+        };
+        let task = tokio::spawn(work.in_current_span());
         match tokio::time::timeout(PATIENCE, task).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -3,6 +3,7 @@
 mod calls;
 mod fake;
 mod files;
+mod logs;
 mod quarantine;
 mod reload;
 mod valves;

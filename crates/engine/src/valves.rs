@@ -8,6 +8,7 @@ use model::plugin::{About, Role, ValveValues};
 use model::settings::PluginSettings;
 use model::valves::{Layer, Spec};
 use serde_json::{Map, Value};
+use tracing::Instrument as _;
 
 use crate::load::Ready;
 use crate::metrics::Call;
@@ -56,13 +57,14 @@ impl Engine {
         let file = self.slot(id)?.file.clone();
         let (engine, id) = (Arc::clone(self), id.to_string());
         // In a task of its own: a client that leaves cannot leave stored and told values apart.
-        let task = tokio::spawn(async move {
+        let work = async move {
             let turn = engine.turn(&file).await;
             let result = engine.update_here(&id, &values).await;
             drop(turn);
             engine.forget_lane(&file);
             result
-        });
+        };
+        let task = tokio::spawn(work.in_current_span());
         task.await.unwrap_or_else(|e| {
             Err(ValvesError::Store(model::ports::StoreError {
                 what: "the update broke off".into(),
