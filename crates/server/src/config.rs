@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub add: AddPolicy,
     /// The plugins folder as the answers to add and upload show it, for example `/srv/pipelines`.
     pub plugins_dir_shown: String,
+    /// The limits of a plugin whose settings say nothing else, shown beside its limits.
+    pub defaults: Limits,
     /// The highest limits that a plugin's settings may ask for, shown beside its limits.
     pub ceilings: Limits,
     /// Time.

@@ -65,6 +65,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             allow: config.add.allow,
         },
         plugins_dir_shown: config.plugins.display().to_string(),
+        defaults: config.defaults,
         ceilings: config.ceilings,
         clock: host.clock,
     };

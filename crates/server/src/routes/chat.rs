@@ -83,7 +83,7 @@ async fn resolve(call: &Call, form: &ChatForm<'_>) -> Result<Ready, Problem> {
     })
 }
 
-/// 404 that names what there is.
+/// 404 that names what there is, as far as the engine knows: no plugin is waited for.
 async fn not_found(call: &Call, model: &str) -> Problem {
     let mut message = format!("Pipeline {model} not found");
     if !call.strict {

@@ -2,11 +2,12 @@
 
 use engine::{FaultRecord, ManageError, PluginStatus, Reason, SyncReport};
 use model::grants::Capability;
-use model::limits::{Limit, Limits};
+use model::limits::Limit;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Call, json as answer};
 use crate::app::since_epoch;
+use crate::config::ServerConfig;
 use crate::rescue::{self, Problem};
 
 /// `GET /api/v1/plugins`.
@@ -18,9 +19,7 @@ pub(crate) fn list(call: &Call) -> axum::response::Response {
 /// `GET /api/v1/plugins/{id}`.
 pub(crate) fn get(call: &Call) -> Answer {
     let status = find(call)?;
-    Ok(answer(
-        whole(&status, &call.app.config.ceilings).to_string(),
-    ))
+    Ok(answer(whole(&status, &call.app.config).to_string()))
 }
 
 /// `DELETE /api/v1/plugins/{id}`.
@@ -75,7 +74,7 @@ pub(crate) fn grants(call: &Call) -> Answer {
 
 /// `GET /api/v1/plugins/{id}/limits`.
 pub(crate) fn limits(call: &Call) -> Answer {
-    let limits = limits_of(&find(call)?, &call.app.config.ceilings);
+    let limits = limits_of(&find(call)?, &call.app.config);
     Ok(answer(json!({ "limits": limits }).to_string()))
 }
 
@@ -119,7 +118,7 @@ fn summary(p: &PluginStatus) -> Value {
 }
 
 /// A plugin alone: the same, and all the rest.
-fn whole(p: &PluginStatus, ceilings: &Limits) -> Value {
+fn whole(p: &PluginStatus, config: &ServerConfig) -> Value {
     let about = p.about.as_deref();
     let mut all = match summary(p) {
         Value::Object(all) => all,
@@ -134,7 +133,7 @@ fn whole(p: &PluginStatus, ceilings: &Limits) -> Value {
         ("notes", json!(about.map(|a| &a.notes))),
         ("reuse", json!(p.settings.as_ref().map(|s| s.reuse))),
         ("grants", grants_of(p)),
-        ("limits", limits_of(p, ceilings)),
+        ("limits", limits_of(p, config)),
         (
             "usage",
             json!({
@@ -177,7 +176,7 @@ fn grants_of(p: &PluginStatus) -> Value {
     })
 }
 
-fn limits_of(p: &PluginStatus, ceilings: &Limits) -> Value {
+fn limits_of(p: &PluginStatus, config: &ServerConfig) -> Value {
     let values = p.settings.as_deref().map(|s| &s.limits);
     let one = |limit: &Limit| {
         let spec = limit.spec();
@@ -185,8 +184,8 @@ fn limits_of(p: &PluginStatus, ceilings: &Limits) -> Value {
             "name": spec.name,
             "unit": spec.unit,
             "value": values.map(|v| v.get(*limit)),
-            "default": spec.default,
-            "ceiling": ceilings.get(*limit),
+            "default": config.defaults.get(*limit),
+            "ceiling": config.ceilings.get(*limit),
         })
     };
     Limit::ALL.iter().map(one).collect()

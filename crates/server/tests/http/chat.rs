@@ -1,9 +1,15 @@
 //! Chats in default mode: whole, streamed, failing, and what the pipe is told.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::client::{Reply, Request};
+use crate::fake::component;
 use crate::world::world;
+
+/// No list takes this long, even on a busy machine, unless it waits for a plugin.
+const AT_ONCE: Duration = Duration::from_secs(4);
 
 /// The JSON of each event; `[DONE]` as a string.
 fn events(reply: &Reply) -> Vec<Value> {
@@ -175,6 +181,29 @@ async fn metadata_told_to_an_inlet_reaches_the_chat() {
         .json(ask("u3", "dump"))
         .header("X-OpenWebUI-Chat-Id", "c9");
     assert_eq!(told(world.send(headers).await), r#"{"chat_id":"c9"}"#);
+}
+
+#[tokio::test]
+async fn no_list_waits_for_a_manifold_that_does_not_answer() {
+    let world = world().await;
+    let stuck =
+        json!({"id": "stuck", "roles": ["pipe", "manifold"], "models": ["m"], "answers": "once"});
+    world.dropped("stuck.wasm", &component(&stuck)).await;
+    // Its answer is old now.
+    world.outside.pass(60);
+    let asking = async {
+        for _ in 0..3 {
+            let body = json!({"model": "nope", "messages": []}).to_string();
+            let answer = world.post("/v1/chat/completions", body).await;
+            answer.check(404, "model_not_found", "stuck.m");
+            let listed = world.get("/models").await;
+            assert!(listed.body.contains("\"stuck.m\""), "{listed:?}");
+        }
+    };
+    tokio::time::timeout(AT_ONCE, asking)
+        .await
+        .expect("lists come at once");
+    world.log.until("asked again").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
-//! The outside of an engine: components that are scripts in JSON, in memory, and time that stands still.
+//! The outside of an engine: components that are scripts in JSON, in memory, and time that stands still until a test lets it pass.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -38,6 +39,8 @@ pub(crate) struct Outside {
     log: Arc<Log>,
     files: Mutex<BTreeMap<FileName, Bytes>>,
     valves: Mutex<BTreeMap<String, String>>,
+    /// Seconds.
+    passed: AtomicU64,
 }
 
 impl Outside {
@@ -46,6 +49,7 @@ impl Outside {
             log,
             files: Mutex::default(),
             valves: Mutex::default(),
+            passed: AtomicU64::new(1),
         }
     }
 }
@@ -55,7 +59,14 @@ impl Clock for Outside {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
     }
     fn monotonic(&self) -> Duration {
-        Duration::from_secs(1)
+        Duration::from_secs(self.passed.load(Ordering::Relaxed))
+    }
+}
+
+impl Outside {
+    /// Lets time go by, for those who measure it.
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.passed.fetch_add(seconds, Ordering::Relaxed);
     }
 }
 
@@ -161,6 +172,7 @@ impl Loader for Outside {
             let fake = Fake {
                 log,
                 script,
+                asked: AtomicBool::new(false),
                 about: Arc::new(about),
             };
             Ok(Box::new(fake) as Box<dyn Candidate>)
@@ -173,6 +185,8 @@ impl Loader for Outside {
 struct Fake {
     log: Arc<Log>,
     script: Value,
+    /// Was it asked for its models?
+    asked: AtomicBool,
     about: Arc<About>,
 }
 
@@ -367,7 +381,14 @@ impl Plugin for Fake {
             name: n.as_str().unwrap().to_uppercase(),
         };
         let models = names.iter().map(one).collect();
-        Box::pin(async { Ok(models) })
+        let again = self.asked.swap(true, Ordering::Relaxed);
+        Box::pin(async move {
+            if again && self.script["answers"] == "once" {
+                self.log.note("asked again");
+                std::future::pending::<()>().await;
+            }
+            Ok(models)
+        })
     }
     fn set_valves(self: Arc<Self>, json: Arc<str>) -> BoxFuture<'static, Result<(), StageError>> {
         Box::pin(async move {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::Request;
 use crate::fake::component;
-use crate::world::world;
+use crate::world::{FUEL, world};
 
 #[tokio::test]
 async fn plugins_are_listed_with_all_that_is_known() {
@@ -39,7 +39,7 @@ async fn plugins_are_listed_with_all_that_is_known() {
         .unwrap();
     assert_eq!(
         *fuel,
-        json!({"name":"fuel","unit":"fuel","value":10_000_000_000_u64,"default":10_000_000_000_u64,"ceiling":10_000_000_000_000_u64})
+        json!({"name":"fuel","unit":"fuel","value":FUEL,"default":FUEL,"ceiling":10_000_000_000_000_u64})
     );
     let grants = world.get("/api/v1/plugins/echo/grants").await.json();
     assert_eq!(grants["missing"], json!([]));

@@ -19,6 +19,8 @@ use crate::fake::{Outside, component};
 
 /// The key of every server here.
 pub(crate) const KEY: &str = "test-key";
+/// The fuel of a call by the host's configuration.
+pub(crate) const FUEL: u64 = 12_345;
 /// Nothing here takes this long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -74,6 +76,7 @@ impl Log {
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) log: Arc<Log>,
+    pub(crate) outside: Arc<Outside>,
     engine: Arc<Engine>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     pub(crate) serving: JoinHandle<Result<(), ServeError>>,
@@ -129,7 +132,14 @@ pub(crate) async fn start(wish: Wish) -> World {
         clock: outside.clone(),
         fetch: outside.clone(),
     };
-    let engine = Engine::new(ports, Options::default());
+    let mut defaults = Limits::defaults();
+    let fuel = defaults.set("fuel", FUEL, &Limits::ceilings());
+    fuel.unwrap();
+    let options = Options {
+        defaults: defaults.clone(),
+        ..Options::default()
+    };
+    let engine = Engine::new(ports, options);
     engine.sync().await;
     for (name, script) in usual() {
         install(&engine, &format!("{name}.wasm"), component(&script)).await;
@@ -143,8 +153,9 @@ pub(crate) async fn start(wish: Wish) -> World {
         cors: wish.cors,
         add: wish.add,
         plugins_dir_shown: "/srv/pipelines".into(),
+        defaults,
         ceilings: Limits::ceilings(),
-        clock: outside,
+        clock: outside.clone(),
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move {
@@ -155,6 +166,7 @@ pub(crate) async fn start(wish: Wish) -> World {
     World {
         address,
         log,
+        outside,
         engine,
         stop: Some(stop),
         serving,
