@@ -118,6 +118,10 @@ fn gives(route: &Route) -> Value {
         });
         set(&mut content, "text/event-stream", events);
     }
+    if route.op == Op::Metrics {
+        let open = json!({"schema": reference("Text")});
+        set(&mut content, "application/openmetrics-text", open);
+    }
     content
 }
 

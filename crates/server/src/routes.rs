@@ -5,6 +5,7 @@ mod api;
 mod chat;
 mod filters;
 mod manage;
+mod metrics;
 mod models;
 mod plugins;
 mod status;
@@ -287,7 +288,7 @@ async fn run(op: Op, call: Call, body: Body) -> Answer {
         Op::Status => Ok(status::status()),
         Op::Health => Ok(status::health()),
         Op::Ready => status::ready(&call),
-        Op::Metrics => Ok(status::metrics(&call)),
+        Op::Metrics => Ok(metrics::metrics(&call)),
         Op::OpenApi => Ok(status::openapi(&call)),
         Op::Models => Ok(models::models(&call).await),
         Op::Pipelines => Ok(models::pipelines(&call)),

@@ -1,7 +1,7 @@
 //! Whether the server is there, and how it is doing.
 
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 
 use super::{Answer, Call, json};
 use crate::rescue::Problem;
@@ -27,16 +27,6 @@ pub(crate) fn ready(call: &Call) -> Answer {
         "the plugins are still being loaded",
     )
     .retry_after(1))
-}
-
-/// Metrics as text.
-pub(crate) fn metrics(call: &Call) -> Response {
-    let mut response = Response::new(call.app.engine.metrics().into());
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8"),
-    );
-    response
 }
 
 /// The OpenAPI document.

@@ -170,16 +170,39 @@ async fn execute_runs_a_pipe_once_and_gives_its_items() {
 async fn metrics_are_text() {
     let world = world().await;
     world.chat("echo", "x", false).await;
-    let answer = world.get("/metrics").await;
+    let sample = "\nweir_plugin_calls_total{";
+    let plain = world.get("/metrics").await;
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    assert_eq!(plain.header("content-type"), Some(kind));
+    for part in [
+        sample,
+        "# HELP weir_plugin_calls_total Calls",
+        "\n# TYPE weir_plugin_calls_total counter\n",
+        "\n# TYPE weir_plugin_calls_in_flight gauge\n",
+        "\n# TYPE weir_plugin_call_duration_seconds histogram\n",
+        "plugin=\"echo\"",
+    ] {
+        assert!(plain.body.contains(part), "{part:?} in {}", plain.body);
+    }
+    assert!(!plain.body.contains("# EOF"));
+    let request = Request::new("GET", "/metrics").header(
+        "Accept",
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+    );
+    let open = world.send(request).await;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(open.header("content-type"), Some(kind));
+    assert!(open.body.ends_with("# EOF\n"));
+    for part in [sample, "\n# TYPE weir_plugin_calls counter\n"] {
+        assert!(open.body.contains(part), "{part:?} in {}", open.body);
+    }
+    let refused =
+        Request::new("GET", "/metrics").header("Accept", "application/openmetrics-text;q=0");
+    let answer = world.send(refused).await;
     assert!(
         answer
             .header("content-type")
             .unwrap()
-            .starts_with("application/openmetrics-text")
-    );
-    assert!(
-        answer.body.ends_with("# EOF\n") && answer.body.contains("plugin=\"echo\""),
-        "{}",
-        answer.body
+            .starts_with("text/plain")
     );
 }
