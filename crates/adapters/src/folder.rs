@@ -1,6 +1,8 @@
 //! The plugins folder: component files and the settings beside them. It does not watch; what a component holds is the engine's business.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use model::BoxFuture;
@@ -19,6 +21,8 @@ const FOLDER_MODE: u32 = 0o755;
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     folder: PathBuf,
+    /// Files with unfit names that were there at the last look: each is warned about once, as long as it stays.
+    warned: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl FolderStore {
@@ -35,6 +39,7 @@ impl FolderStore {
         })?;
         Ok(Self {
             folder: folder.to_path_buf(),
+            warned: Arc::default(),
         })
     }
 
@@ -56,18 +61,11 @@ impl FolderStore {
 
 impl ComponentStore for FolderStore {
     fn list(&self) -> BoxFuture<'static, Result<Vec<FileName>, StoreError>> {
-        self.run("list", String::new(), |folder, _| {
-            let mut names = Vec::new();
-            for entry in std::fs::read_dir(folder)? {
-                let entry = entry?;
-                if let Some(name) = entry.file_name().to_str().map(FileName::new)
-                    && let Ok(name) = name
-                    && !entry.file_type()?.is_dir()
-                {
-                    names.push(name);
-                }
-            }
-            names.sort();
+        let listing = self.run("list", String::new(), |folder, _| list(folder));
+        let warned = Arc::clone(&self.warned);
+        Box::pin(async move {
+            let (names, unfit) = listing.await?;
+            warn(&warned, unfit);
             Ok(names)
         })
     }
@@ -106,6 +104,47 @@ impl ComponentStore for FolderStore {
     fn remove(&self, name: FileName) -> BoxFuture<'static, Result<bool, StoreError>> {
         self.run("remove", name.to_string(), files::remove)
     }
+}
+
+/// The component files, and those that look like one but have a name that none may have.
+fn list(folder: &Path) -> std::io::Result<(Vec<FileName>, BTreeSet<String>)> {
+    let (mut names, mut unfit) = (Vec::new(), BTreeSet::new());
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let text = name.to_string_lossy();
+        // What is no UTF-8 has characters in its place that no component's name may have.
+        let fit = FileName::new(&text);
+        let looks_fit = fit.is_ok() || looks_like_a_component(&text);
+        if !looks_fit || entry.file_type()?.is_dir() {
+            continue;
+        }
+        match fit {
+            Ok(name) => names.push(name),
+            Err(_) => {
+                unfit.insert(text.into_owned());
+            }
+        }
+    }
+    names.sort();
+    Ok((names, unfit))
+}
+
+/// Was it meant to be one? Hidden files were not.
+fn looks_like_a_component(name: &str) -> bool {
+    let name = name.to_lowercase();
+    !name.starts_with('.') && (name.ends_with(".wasm") || name.ends_with(".wasm.py"))
+}
+
+fn warn(warned: &Mutex<BTreeSet<String>>, unfit: BTreeSet<String>) {
+    // A set is whole at any time, so a poisoned one is still good.
+    let mut warned = warned.lock().unwrap_or_else(PoisonError::into_inner);
+    for name in unfit.difference(&warned) {
+        if let Err(error) = FileName::new(name) {
+            tracing::warn!(%error, "a file in the plugins folder is not loaded, because of its name");
+        }
+    }
+    *warned = unfit;
 }
 
 #[cfg(test)]

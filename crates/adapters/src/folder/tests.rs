@@ -47,6 +47,64 @@ async fn what_is_no_component_by_name_is_left_out() {
     assert!(store.list().await.unwrap().is_empty());
 }
 
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    /// The lines since the last look.
+    fn take(&self) -> Vec<String> {
+        let text = String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap();
+        text.lines().map(String::from).collect()
+    }
+}
+
+#[tokio::test]
+async fn unfit_names_are_warned_about_once() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let (_dir, store) = store();
+    let unfit = ["GW.WASM", "a b%c.wasm", "x.wasm.PY", "ü.wasm"];
+    for other in unfit.iter().chain(&["x.py", ".hidden.wasm", "good.wasm"]) {
+        std::fs::write(store.folder.join(other), "").unwrap();
+    }
+    let bytes = std::ffi::OsStr::from_bytes(b"\xff.wasm");
+    std::fs::write(store.folder.join(bytes), "").unwrap();
+    std::fs::create_dir(store.folder.join("D.WASM")).unwrap();
+    assert_eq!(store.list().await.unwrap(), [name("good.wasm")]);
+    let said = lines.take();
+    assert_eq!(said.len(), unfit.len() + 1, "{said:?}");
+    for (line, name) in said.iter().zip(unfit) {
+        assert!(line.contains("WARN") && line.contains(name), "{line}");
+        assert!(line.contains("ending in .wasm or .wasm.py"), "{line}");
+    }
+    store.clone().list().await.unwrap();
+    assert!(lines.take().is_empty(), "once is enough");
+    // Gone and back again is new.
+    std::fs::remove_file(store.folder.join("GW.WASM")).unwrap();
+    store.list().await.unwrap();
+    std::fs::write(store.folder.join("GW.WASM"), "").unwrap();
+    store.list().await.unwrap();
+    let said = lines.take();
+    assert!(said.len() == 1 && said[0].contains("GW.WASM"), "{said:?}");
+}
+
 #[tokio::test]
 async fn a_file_over_the_cap_is_an_error_that_names_it() {
     let (_dir, store) = store();
