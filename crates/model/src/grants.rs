@@ -65,16 +65,16 @@ impl Capability {
         matches!(self, Self::Http | Self::State)
     }
 
-    /// The table that would grant it, as it is written in the configuration.
+    /// The line that would grant it, as it is written in the configuration; of one that is not implemented, the line with which a plugin is loaded without it.
     #[must_use]
     pub fn example(self) -> &'static str {
         match self {
             Self::Http => r#"grants.http = { allow = ["https://api.example.com"] }"#,
             Self::State => "grants.state = true",
-            Self::Events => r#"grants.events = { topics = ["app."] }"#,
-            Self::Calls => r#"grants.calls = { plugins = ["other"] }"#,
-            Self::Secrets => r#"grants.secrets = { names = ["api_key"] }"#,
-            Self::Metrics => "grants.metrics = true",
+            Self::Events => r#"grants.optional = ["events"]"#,
+            Self::Calls => r#"grants.optional = ["calls"]"#,
+            Self::Secrets => r#"grants.optional = ["secrets"]"#,
+            Self::Metrics => r#"grants.optional = ["metrics"]"#,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::fake::{chat, chat_at, file, install, world};
 use crate::{AddError, ManageError, Options, PluginState};
 use model::component::Origin;
 use model::error::{Fault, LoadError};
+use model::limits::Limits;
 
 fn pipe(id: &str, version: &str) -> serde_json::Value {
     json!({"id": id, "version": version, "roles": ["pipe"]})
@@ -355,6 +356,18 @@ async fn slow_compiles_hold_up_no_load_reload_upload_or_look() {
     world.hold.add_permits(3);
     assert_eq!(slow.await.unwrap().loaded.len(), 3);
     assert!(look.await.unwrap().failed.is_empty());
+}
+
+#[test]
+fn every_line_that_would_grant_is_read() {
+    for capability in model::grants::Capability::ALL {
+        let written: model::settings::WrittenSettings =
+            toml::from_str(capability.example()).unwrap();
+        let (defaults, ceilings) = (Limits::defaults(), Limits::ceilings());
+        let grants = written.check(&defaults, &ceilings).unwrap().grants;
+        assert!(grants.links(capability), "{capability:?}");
+        assert_eq!(grants.has(capability), capability.is_implemented());
+    }
 }
 
 #[tokio::test]
