@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::runtime::SetupError;
 
 /// CPU time a call may use on the fast lane. A short call takes some 10 µs.
-const PATIENCE: Duration = Duration::from_millis(3);
+const PATIENCE: Duration = Duration::from_millis(1);
 /// Niceness of the slow lane: 19 gets about 1.5 % of a core that others want, and all of one that they do not.
 const NICE: i32 = 19;
 

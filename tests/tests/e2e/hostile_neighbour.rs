@@ -1,5 +1,5 @@
 //! A good plugin beside an attacker: its latency and the host's memory stay in bounds. Measured in one run, in turns, since the
-//! machine is never quiet: the best of the rounds counts.
+//! machine is never quiet: the median of the rounds counts.
 
 use std::time::Duration;
 
@@ -7,7 +7,11 @@ use e2e::load::Load;
 use e2e::server::{Server, Setup};
 
 const CLIENTS: usize = 64;
-const ROUNDS: usize = 6;
+const ATTACKERS: usize = 4;
+const ROUNDS: usize = 3;
+/// What two slices of the kernel's scheduler cost. Server, clients and attackers share the cores of one machine, so that a
+/// difference below it says nothing of the server.
+const SLICES: Duration = Duration::from_millis(6);
 const SPAN: Duration = Duration::from_millis(700);
 
 async fn good(server: &Server) -> Duration {
@@ -27,22 +31,21 @@ async fn good(server: &Server) -> Duration {
     outcome.percentile(0.99)
 }
 
-/// The 99th percentile of good calls beside the attack, over that without it; the best of some rounds.
-async fn slowdown(server: &Server, attack: &str) -> f64 {
-    let mut best = f64::INFINITY;
+/// The 99th percentile of good calls, alone and beside the attack: the median of some rounds each.
+async fn measured(server: &Server, attack: &str) -> (Duration, Duration) {
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let alone = good(server).await;
+        alone.push(good(server).await);
         let request = server.chat_request(&format!("hostile.{attack}"), "x");
-        let attackers = Load::start(server.host, 2, &request, |_| Ok(()));
-        let beside = good(server).await;
+        let attackers = Load::start(server.host, ATTACKERS, &request, |_| Ok(()));
+        beside.push(good(server).await);
         attackers.stop().await;
-        best = best.min(beside.as_secs_f64() / alone.as_secs_f64());
-        println!("{attack}: p99 {alone:?} alone, {beside:?} beside");
-        if best <= 2.0 {
-            break;
-        }
     }
-    best
+    let median = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2]
+    };
+    (median(alone), median(beside))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,13 +73,14 @@ async fn good_calls_are_not_slowed_by_attackers() {
         "sleep",
         "trap",
     ] {
-        let slowdown = slowdown(&server, attack).await;
-        if slowdown > 2.0 {
-            wrong.push(format!("{attack}: {slowdown:.1} times slower"));
+        let (alone, beside) = measured(&server, attack).await;
+        println!("{attack}: p99 {alone:?} alone, {beside:?} beside");
+        if beside > (alone * 2).max(alone + SLICES) {
+            wrong.push(format!("{attack}: p99 {alone:?} alone, {beside:?} beside"));
         }
         let grown = server.footprint().rss.saturating_sub(before.rss);
-        // Two attackers with 64 MiB each, and as much again for what is on its way.
-        if grown > 256 << 20 {
+        // Four attackers with 64 MiB each, and half as much again for what is on its way.
+        if grown > 384 << 20 {
             wrong.push(format!("{attack}: {} MiB more", grown >> 20));
         }
     }

@@ -104,7 +104,7 @@ async fn not_found(call: &Call, model: &str) -> Problem {
 }
 
 async fn whole(call: &Call, ready: Ready, encoder: &Encoder, share: Share) -> Answer {
-    let (reply, items) = reply::list();
+    let (reply, items) = reply::joined();
     let result = call
         .app
         .engine
