@@ -8,6 +8,7 @@ use model::egress::OriginRule;
 use model::limits::Limits;
 use model::ports::Clock;
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 /// How the server behaves.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct ServerConfig {
     pub ceilings: Limits,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Turns true when the plugins are loaded, or were given time enough. Until then requests that concern plugins wait.
+    pub booted: watch::Receiver<bool>,
 }
 
 /// The API key. Printing it shows nothing; comparing it takes the same time wherever the texts differ.

@@ -154,6 +154,11 @@ async fn reach(
     if route.access.needs_key_first(app.strict()) {
         auth::check(&head.headers, &app.config.key)?;
     }
+    if route.op.needs_plugins() && !*app.config.booted.borrow() {
+        let mut booted = app.config.booted.clone();
+        // Without a sender the boot is over.
+        let _gone = booted.wait_for(|booted| *booted).await;
+    }
     let call = Call {
         app,
         head,
@@ -270,6 +275,16 @@ impl Access {
             Self::Key => true,
             Self::OpenInStrict | Self::KeyAfterBodyInStrict => !strict,
         }
+    }
+}
+
+impl Op {
+    /// Is it about plugins, and not only about the server?
+    fn needs_plugins(self) -> bool {
+        !matches!(
+            self,
+            Self::Status | Self::Health | Self::Ready | Self::Metrics | Self::OpenApi
+        )
     }
 }
 

@@ -11,6 +11,7 @@ use engine::{PluginState, PluginStatus};
 use server::{AddPolicy, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::cli::ServeArgs;
 use crate::config::{self, Config};
@@ -43,33 +44,37 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let stop = stop_signal()?;
-
-    let mut stop = pin!(stop);
     let watching = folder.follow(Arc::clone(&host.engine), &config.plugins);
-    tokio::select! {
-        () = boot(&host, &config) => {}
-        () = &mut stop => {
-            host.engine.shutdown(STOP_WITHIN).await;
-            return Ok(());
-        }
-    }
-    say(&banner(address, &key, &host.engine.plugins()));
-
+    let (booted, boot_over) = watch::channel(false);
     let server = ServerConfig {
-        key: key.key,
+        key: key.key.clone(),
         compat: config.compat,
-        limits: config.http,
-        cors: config.cors,
+        limits: config.http.clone(),
+        cors: config.cors.clone(),
         add: AddPolicy {
-            allow: config.add.allow,
+            allow: config.add.allow.clone(),
         },
         plugins_dir_shown: config.plugins.display().to_string(),
-        defaults: config.defaults,
-        ceilings: config.ceilings,
-        clock: host.clock,
+        defaults: config.defaults.clone(),
+        ceilings: config.ceilings.clone(),
+        clock: Arc::clone(&host.clock),
+        booted: boot_over,
     };
-    let served = server::serve(listener, Arc::clone(&host.engine), server, stop).await;
+    let mut serving = pin!(server::serve(
+        listener,
+        Arc::clone(&host.engine),
+        server,
+        stop_signal()?
+    ));
+    let booting = async {
+        boot(&host, &config).await;
+        say(&banner(address, &key, &host.engine.plugins()));
+        booted.send_replace(true);
+    };
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = booting => serving.await,
+    };
     watching.abort();
     host.engine.shutdown(STOP_WITHIN).await;
     tracing::info!("stopped");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::Request;
 use crate::fake::component;
-use crate::world::{FUEL, world};
+use crate::world::{FUEL, Wish, start, world};
 
 #[tokio::test]
 async fn plugins_are_listed_with_all_that_is_known() {
@@ -53,6 +53,23 @@ async fn plugins_are_listed_with_all_that_is_known() {
             .contains("secret backtrace"),
         "operators see it"
     );
+}
+
+#[tokio::test]
+async fn requests_for_plugins_wait_for_the_boot_and_health_does_not() {
+    let world = start(Wish {
+        booted: false,
+        ..Wish::default()
+    })
+    .await;
+    assert_eq!(world.get("/healthz").await.status, 200);
+    assert_eq!(world.get("/").await.status, 200);
+    let models = world.get("/v1/models");
+    tokio::pin!(models);
+    let early = tokio::time::timeout(std::time::Duration::from_millis(100), &mut models).await;
+    assert!(early.is_err(), "it waits");
+    world.boot.send_replace(true);
+    assert_eq!(models.await.status, 200);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use model::limits::Limits;
 use serde_json::{Value, json};
 use server::{AddPolicy, ApiKey, Compat, Cors, HttpLimits, ServeError, ServerConfig};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::client::{Reply, Request};
@@ -79,6 +79,8 @@ pub(crate) struct World {
     pub(crate) outside: Arc<Outside>,
     engine: Arc<Engine>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
+    /// Ends the boot.
+    pub(crate) boot: watch::Sender<bool>,
     pub(crate) serving: JoinHandle<Result<(), ServeError>>,
 }
 
@@ -88,6 +90,8 @@ pub(crate) struct Wish {
     pub(crate) limits: HttpLimits,
     pub(crate) cors: Cors,
     pub(crate) add: AddPolicy,
+    /// Is the boot over?
+    pub(crate) booted: bool,
 }
 
 impl Default for Wish {
@@ -97,6 +101,7 @@ impl Default for Wish {
             limits: HttpLimits::default(),
             cors: Cors::default(),
             add: AddPolicy::default(),
+            booted: true,
         }
     }
 }
@@ -146,6 +151,7 @@ pub(crate) async fn start(wish: Wish) -> World {
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let (boot, booted) = watch::channel(wish.booted);
     let config = ServerConfig {
         key: ApiKey::new(KEY).unwrap(),
         compat: wish.compat,
@@ -156,6 +162,7 @@ pub(crate) async fn start(wish: Wish) -> World {
         defaults,
         ceilings: Limits::ceilings(),
         clock: outside.clone(),
+        booted,
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async move {
@@ -169,6 +176,7 @@ pub(crate) async fn start(wish: Wish) -> World {
         outside,
         engine,
         stop: Some(stop),
+        boot,
         serving,
     }
 }
