@@ -4,6 +4,7 @@
 pub mod guests;
 pub mod http;
 pub mod load;
+pub mod neighbour;
 pub mod process;
 pub mod server;
 pub mod upstream;

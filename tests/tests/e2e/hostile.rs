@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use e2e::guests;
 use e2e::http::Answer;
+use e2e::neighbour::{NEIGHBOUR, beside};
 use e2e::server::{Server, Setup};
 use e2e::wait::{PATIENCE, Stopwatch, until};
 use serde_json::json;
@@ -16,8 +17,6 @@ const GRACE: Duration = Duration::from_millis(100);
 /// Limits of every plugin in these tests.
 const LIMITS: &str = "[quarantine]\nfaults = 1000000\n[limits]\ndeadline_ms = 1000\nstart_deadline_ms = 1000\nmemory_bytes = 100663296\noutput_bytes = 1048576\noutput_items = 1000\nhost_calls = 100000\n";
 
-/// How long a call of the neighbour may take beside an attack. It takes less than 1 ms alone; `hostile_neighbour` measures closely.
-const NEIGHBOUR: Duration = Duration::from_millis(250);
 /// How much more memory the host may hold: one instance at its limit, and as much again for what is on its way.
 const MEMORY: u64 = (2 * 96) << 20;
 
@@ -96,36 +95,6 @@ async fn quiet(server: &Server) {
     .await;
 }
 
-/// Attacks, and calls a good plugin all the while: the attack's answer, how long it took, and the slowest good call.
-async fn beside_a_neighbour(server: &Server, model: &str) -> (Answer, Duration, Duration) {
-    let watch = Stopwatch::start();
-    let attack = async {
-        let answer = server.chat(model, "x").await;
-        (answer, watch.elapsed())
-    };
-    tokio::pin!(attack);
-    let mut slowest = Duration::ZERO;
-    loop {
-        let good = async {
-            let watch = Stopwatch::start();
-            assert_eq!(
-                server.chat("ok", "").await.content(),
-                "ok",
-                "beside {model}"
-            );
-            watch.elapsed()
-        };
-        tokio::pin!(good);
-        tokio::select! {
-            (answer, took) = &mut attack => {
-                slowest = slowest.max(good.await);
-                return (answer, took, slowest);
-            }
-            took = &mut good => slowest = slowest.max(took),
-        }
-    }
-}
-
 #[tokio::test]
 async fn attacks_in_a_call_end_by_their_limit_and_leave_nothing() {
     let server = Setup::new()
@@ -143,7 +112,7 @@ async fn attacks_in_a_call_end_by_their_limit_and_leave_nothing() {
     let mut wrong = Vec::new();
     for (name, end) in &ATTACKS {
         let model = format!("hostile.{name}");
-        let (answer, took, slowest) = beside_a_neighbour(&server, &model).await;
+        let (answer, took, slowest) = beside(&server, server.chat(&model, "x")).await;
         if let Some(how) = judge(&answer, took, end) {
             wrong.push(format!("{name}: {how}"));
         }
