@@ -248,15 +248,22 @@ async fn components_that_abuse_the_boundary_are_stopped_at_each_call() {
         setup = setup.guest(&format!("hostile/{name}.wasm"));
     }
     let server = setup.start().await;
+    let before = server.footprint();
     let mut wrong = Vec::new();
     for (name, end) in &BOUNDARY {
         // Twice: an instance that failed must not be used again.
         for round in 1..=2 {
-            let watch = Stopwatch::start();
-            let answer = server.chat(name, "hello").await;
-            if let Some(how) = judge(&answer, watch.elapsed(), end) {
+            let (answer, took, slowest) = beside(&server, server.chat(name, "hello")).await;
+            if let Some(how) = judge(&answer, took, end) {
                 wrong.push(format!("{name}, call {round}: {how}"));
             }
+            if slowest > NEIGHBOUR {
+                wrong.push(format!("{name}: a call of the neighbour took {slowest:?}"));
+            }
+        }
+        let grown = server.footprint().rss.saturating_sub(before.rss);
+        if grown > MEMORY {
+            wrong.push(format!("{name}: {} MiB more memory", grown >> 20));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
