@@ -84,6 +84,25 @@ fn judge(answer: &Answer, took: Duration, end: &End) -> Option<String> {
     (!fits || !in_time).then(|| format!("{} after {took:?}: {shown}", answer.status))
 }
 
+/// One attack beside a neighbour: everything that is wrong with its end, with the neighbour and with the host's memory.
+async fn attack(
+    server: &Server,
+    (model, text): (&str, &str),
+    end: &End,
+    rss_before: u64,
+) -> Vec<String> {
+    let (answer, took, slowest) = beside(server, server.chat(model, text)).await;
+    let mut wrong: Vec<_> = judge(&answer, took, end).into_iter().collect();
+    if slowest > NEIGHBOUR {
+        wrong.push(format!("a call of the neighbour took {slowest:?}"));
+    }
+    let grown = server.footprint().rss.saturating_sub(rss_before);
+    if grown > MEMORY {
+        wrong.push(format!("{} MiB more memory", grown >> 20));
+    }
+    wrong.iter().map(|how| format!("{model}: {how}")).collect()
+}
+
 /// Idle again: no call under way.
 async fn quiet(server: &Server) {
     until("no call is under way", PATIENCE, async || {
@@ -111,18 +130,7 @@ async fn attacks_in_a_call_end_by_their_limit_and_leave_nothing() {
     let before = server.footprint();
     let mut wrong = Vec::new();
     for (name, end) in &ATTACKS {
-        let model = format!("hostile.{name}");
-        let (answer, took, slowest) = beside(&server, server.chat(&model, "x")).await;
-        if let Some(how) = judge(&answer, took, end) {
-            wrong.push(format!("{name}: {how}"));
-        }
-        if slowest > NEIGHBOUR {
-            wrong.push(format!("{name}: a call of the neighbour took {slowest:?}"));
-        }
-        let grown = server.footprint().rss.saturating_sub(before.rss);
-        if grown > MEMORY {
-            wrong.push(format!("{name}: {} MiB more memory", grown >> 20));
-        }
+        wrong.extend(attack(&server, (&format!("hostile.{name}"), "x"), end, before.rss).await);
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     quiet(&server).await;
@@ -252,18 +260,8 @@ async fn components_that_abuse_the_boundary_are_stopped_at_each_call() {
     let mut wrong = Vec::new();
     for (name, end) in &BOUNDARY {
         // Twice: an instance that failed must not be used again.
-        for round in 1..=2 {
-            let (answer, took, slowest) = beside(&server, server.chat(name, "hello")).await;
-            if let Some(how) = judge(&answer, took, end) {
-                wrong.push(format!("{name}, call {round}: {how}"));
-            }
-            if slowest > NEIGHBOUR {
-                wrong.push(format!("{name}: a call of the neighbour took {slowest:?}"));
-            }
-        }
-        let grown = server.footprint().rss.saturating_sub(before.rss);
-        if grown > MEMORY {
-            wrong.push(format!("{name}: {} MiB more memory", grown >> 20));
+        for _ in 1..=2 {
+            wrong.extend(attack(&server, (name, "hello"), end, before.rss).await);
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
