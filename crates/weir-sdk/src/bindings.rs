@@ -1,4 +1,4 @@
-//! Raw bindings, generated from `wit/v0.1`: one module for what every plugin has, one for each role, one for each granted import.
+//! Raw bindings, generated from `wit/v0.1`: one module for what every plugin has, one for each role, one for each other import.
 //!
 //! A role's description goes into a component only where the role's export macro is called, and an import only where it is used. Nothing here is
 //! public promise: the rest of the crate wraps all of it.
@@ -28,7 +28,7 @@ pub mod base {
     });
 }
 
-/// An import that needs a grant, in a world of its own.
+/// An import in a world of its own, so that only a component that uses it has it.
 macro_rules! import {
     ($module:ident, $inline:literal $(, $key:literal: $path:path)*) => {
         pub mod $module {
@@ -55,6 +55,8 @@ import!(
     "package weir:sdk-metrics; world imports { import weir:host/metrics@0.1.0; }"
 );
 import!(events, "package weir:sdk-events; world imports { import weir:host/events@0.1.0; }",
+    "weir:types/values@0.1.0": crate::bindings::base::weir::types::values);
+import!(points, "package weir:sdk-points; world imports { import weir:host/points@0.1.0; }",
     "weir:types/values@0.1.0": crate::bindings::base::weir::types::values);
 import!(calls, "package weir:sdk-calls; world imports { import weir:host/calls@0.1.0; }",
     "weir:types/values@0.1.0": crate::bindings::base::weir::types::values);

@@ -1,4 +1,11 @@
-//! Calls to other plugins, the calling side. Grant: `calls`, and a declared dependency. The answering side is the role `peer`.
+//! Calls to other plugins, the calling side. Grant: `calls`, and a declared dependency ([`Manifest::depends_on`](crate::Manifest::depends_on)). The
+//! answering side is the role [`Peer`](crate::Peer).
+//!
+//! ```no_run
+//! # use weir_sdk::{calls::{self, CallError}, serde_json::json};
+//! let answer = calls::call("bridge", "receive", &json!({"box": "in"}), None).map_err(CallError::into_failure)?;
+//! # drop(answer); Ok::<(), weir_sdk::Failure>(())
+//! ```
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -16,9 +23,9 @@ pub enum CallError {
     NotFound,
     /// The call would come back to a plugin that is already waiting: the chain, first caller first.
     Cycle(Vec<String>),
-    /// Calls 8 deep.
+    /// Calls 8 deep: plugins that call plugins end here.
     TooDeep,
-    /// No answer within the time-out.
+    /// No answer within the time-out. The callee may have done what it was asked, or still do it.
     TimedOut,
     /// The callee trapped or ran into a limit.
     Crashed(String),
@@ -40,13 +47,27 @@ pub fn call<T: Serialize + ?Sized>(
     serde_json::from_str(&answer).map_err(|error| CallError::NotJson(error.to_string()))
 }
 
-/// Queues the call and goes on. Nobody hears the answer.
+/// Queues the call and goes on. Nobody hears the answer. [`CallError::Failed`] with [`Failure::Transient`] when the callee's queue is full.
 pub fn cast<T: Serialize + ?Sized>(
     plugin: &str,
     method: &str,
     payload: &T,
 ) -> Result<(), CallError> {
     calls::cast(plugin, method, &json(payload)?).map_err(translate)
+}
+
+impl CallError {
+    /// As an answer to one's own caller: a failure of the callee is passed on as it is, a plugin that is absent, late or crashed is
+    /// [`Failure::Transient`], all else [`Failure::Internal`].
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            Self::NotFound | Self::TimedOut | Self::Crashed(_) => Failure::transient(self),
+            Self::Denied | Self::Cycle(_) | Self::TooDeep | Self::NotJson(_) => {
+                Failure::internal(self)
+            }
+        }
+    }
 }
 
 impl fmt::Display for CallError {
@@ -79,5 +100,24 @@ fn translate(error: calls::CallError) -> CallError {
         calls::CallError::TimedOut => CallError::TimedOut,
         calls::CallError::Crashed(reason) => CallError::Crashed(reason),
         calls::CallError::Failed(failure) => CallError::Failed(lift(failure)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_passed_on_and_a_crash_is_transient() {
+        let refused = Failure::refused("no");
+        assert_eq!(CallError::Failed(refused.clone()).into_failure(), refused);
+        assert_eq!(
+            CallError::TimedOut.into_failure(),
+            Failure::transient("call: no answer in time")
+        );
+        assert_eq!(
+            CallError::Cycle(vec!["a".into(), "b".into()]).into_failure(),
+            Failure::internal("call: a cycle: a -> b")
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The roles that extend the host: `hooks`, `subscriber` and `peer`.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 pub use crate::bindings::hooks::weir::host::hooking::Continuation;
@@ -13,15 +14,27 @@ use crate::{
     plugin::{Adapter, Instance},
 };
 
-/// Code at the host's hook points; the manifest says which points, modes and priorities. Implement the modes you ask for.
+/// Code at hook points; the manifest says which points, modes and priorities ([`Manifest::hook`](crate::Manifest::hook)). Implement the modes
+/// you ask for. Grant: `hooks`.
+///
+/// All hooks at a point lie around the step like the skins of an onion. A failure refuses: the step does not happen, or its result does not count.
+/// What contexts and results look like at each point, `GET /api/v1/hooks` shows.
 ///
 /// ```
-/// use weir_sdk::{Continuation, Event, Failure, Hooks, Peer, PeerRequest, Plugin, Subscriber, log, serde_json::Value};
+/// use weir_sdk::{
+///     Continuation, Event, Failure, Hook, Hooks, Manifest, Peer, PeerRequest, Plugin, Subscriber, log, serde_json::Value,
+/// };
 ///
 /// #[derive(Default)]
 /// struct Watcher { seen: u64 }
 ///
-/// impl Plugin for Watcher {}
+/// impl Plugin for Watcher {
+///     fn manifest(manifest: Manifest) -> Manifest {
+///         manifest
+///             .hook(Hook::around("chat_request").priority(10).skip_on_failure())
+///             .topic("weir.plugin.*")
+///     }
+/// }
 /// impl Hooks for Watcher {
 ///     fn around(&mut self, point: &str, context: Value, next: &Continuation) -> Result<Value, Failure> {
 ///         let result = next.proceed(&context);
@@ -53,13 +66,13 @@ pub trait Hooks: Plugin {
         Ok(context)
     }
 
-    /// Runs after the step: returns the result to go on with, or refuses.
-    fn after(&mut self, point: &str, context: Value) -> Result<Value, Failure> {
-        let _ = point;
-        Ok(context)
+    /// Runs after the step: returns the result to go on with, or refuses. `context` is what the step was run with, `result` what came of it.
+    fn after(&mut self, point: &str, context: Value, result: Value) -> Result<Value, Failure> {
+        let _ = (point, context);
+        Ok(result)
     }
 
-    /// Runs in place of the step and may let it happen, once, through `next`.
+    /// Runs in place of the step and may let it happen, once, through `next`. Returns the result.
     fn around(
         &mut self,
         point: &str,
@@ -70,7 +83,7 @@ pub trait Hooks: Plugin {
         next.proceed(&context)
     }
 
-    /// Takes the place of the step.
+    /// Takes the place of the step: returns the result. Of several plugins that replace a step, only the one with the lowest priority is called.
     fn replace(&mut self, point: &str, context: Value) -> Result<Value, Failure> {
         let _ = context;
         Err(Failure::internal(format!(
@@ -102,9 +115,10 @@ pub struct Event {
     pub payload: Value,
 }
 
-/// Hears events on the topics its manifest names.
+/// Hears events on the topics its manifest names ([`Manifest::topic`](crate::Manifest::topic), grant: `events`) and, without asking, of what becomes
+/// of the plugins it depends on: `weir.dependency.started`, `.stopped` and `.failed`, with `{"plugin": ..}`.
 pub trait Subscriber: Plugin {
-    /// One event. Events of a topic come in the order they were emitted.
+    /// One event. Events of a topic come in the order they were emitted. A failure loses the event: it is logged and not repeated.
     fn on_event(&mut self, event: Event) -> Result<(), Failure>;
 }
 
@@ -136,10 +150,9 @@ impl<P: Hooks + Instance> hooks::Guest for Adapter<P> {
     }
 
     fn after(point: String, context: String) -> Result<String, values::Failure> {
-        answer(
-            parse("context", &context)
-                .and_then(|context| P::with(|plugin| plugin.after(&point, context))),
-        )
+        answer(done(&context).and_then(|Done { context, result }| {
+            P::with(|plugin| plugin.after(&point, context, result))
+        }))
     }
 
     fn around(
@@ -202,10 +215,39 @@ impl<P: Peer + Instance> peer::Guest for Adapter<P> {
     }
 }
 
+/// What an `after` hook gets.
+#[derive(Debug, Deserialize, PartialEq)]
+struct Done {
+    context: Value,
+    result: Value,
+}
+
+fn done(text: &str) -> Result<Done, Failure> {
+    serde_json::from_str(text).map_err(|error| Failure::invalid(format!("context: {error}")))
+}
+
 fn parse(name: &str, text: &str) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|error| Failure::invalid(format!("{name}: {error}")))
 }
 
 fn answer(result: Result<Value, Failure>) -> Result<String, values::Failure> {
     result.map(|value| value.to_string()).map_err(lower)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_after_hook_gets_context_and_result_apart() {
+        let expected = Done {
+            context: json!({"a": 1}),
+            result: json!(null),
+        };
+        assert_eq!(done(r#"{"context":{"a":1},"result":null}"#), Ok(expected));
+        let failure = done(r#"{"context":{}}"#).unwrap_err();
+        assert!(failure.message().contains("missing field `result`"));
+    }
 }

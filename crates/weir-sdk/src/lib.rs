@@ -33,7 +33,9 @@
 //! | `valves` | [`Valves`] | has settings that people change while it runs |
 //! | `handover` | [`Handover`] | carries what it remembers across a reload |
 //! | `source`, `transform`, `sink` | [`Source`], [`Transform`], [`Sink`] | stages of a data pipeline |
-//! | `hooks`, `subscriber`, `peer` | [`Hooks`], [`Subscriber`], [`Peer`] | code at the host's hook points, for its events, for other plugins |
+//! | `hooks` | [`Hooks`] | runs code at hook points: the host's and other plugins' |
+//! | `subscriber` | [`Subscriber`] | hears events |
+//! | `peer` | [`Peer`] | answers other plugins' calls |
 //!
 //! Modules of this crate that need a grant say so. A component imports only what its code calls, so a plugin that never touches [`state`] never
 //! asks for it.
@@ -56,6 +58,7 @@ pub mod log;
 mod manifest;
 pub mod metrics;
 mod plugin;
+pub mod points;
 pub mod secrets;
 pub mod state;
 pub mod valves;
@@ -69,7 +72,7 @@ pub use data::{
 pub use extend::{Continuation, Event, Hooks, Peer, PeerRequest, Subscriber};
 pub use failure::Failure;
 pub use handover::Handover;
-pub use manifest::Manifest;
+pub use manifest::{Hook, Manifest};
 pub use plugin::Plugin;
 pub use schemars;
 pub use serde;

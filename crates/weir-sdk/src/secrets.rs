@@ -1,4 +1,12 @@
-//! Named secrets. Grant: `secrets`, each by name.
+//! Named secrets. Grant: `secrets`, each by name; what a name stands for is in the host's configuration.
+//!
+//! Ask for a secret when you need it and do not keep it: the operator may change it.
+//!
+//! ```no_run
+//! # use weir_sdk::secrets;
+//! let key = secrets::get("openai")?;
+//! # drop(key); Ok::<(), weir_sdk::Failure>(())
+//! ```
 
 use std::{error::Error, fmt};
 
