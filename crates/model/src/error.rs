@@ -68,6 +68,24 @@ pub enum Fault {
     /// The plugin used what it was not granted, where that ends the call.
     #[error("denied: {0}")]
     Denied(String),
+    /// A hook did not let the step happen, or failed where it must not; the error's plugin is the hook's.
+    #[error("hook-error at {point}: {}", fault.said().map_or_else(|| fault.to_string(), str::to_owned))]
+    Hook {
+        /// The hook point.
+        point: String,
+        /// What the hook said, or what it ended in.
+        fault: Box<Fault>,
+    },
+    /// The plugin has used up what it may use in a minute.
+    #[error("the limit {limit} = {value} was reached")]
+    RateLimited {
+        /// [`Limit::CallsPerMinute`] or [`Limit::FuelPerMinute`].
+        limit: Limit,
+        /// Its value.
+        value: u64,
+        /// How long to wait before trying again.
+        retry_after_ms: u32,
+    },
     /// The plugin cannot be called now: stopped, quarantined, too many calls waiting.
     #[error("unavailable: {reason}")]
     Unavailable {
@@ -82,10 +100,14 @@ impl Fault {
     /// May the same call work later?
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            Self::Transient { .. } | Self::DeadlineExceeded { .. } | Self::Unavailable { .. }
-        )
+        match self {
+            Self::Transient { .. }
+            | Self::DeadlineExceeded { .. }
+            | Self::RateLimited { .. }
+            | Self::Unavailable { .. } => true,
+            Self::Hook { fault, .. } => fault.is_retryable(),
+            _ => false,
+        }
     }
 
     /// Does it count against the plugin's health? Ordinary answers and refusals by the host do not.
@@ -115,6 +137,8 @@ impl Fault {
             Self::LimitReached { .. } => "limit_reached",
             Self::Trapped(_) => "trapped",
             Self::Denied(_) => "denied",
+            Self::Hook { .. } => "hook_error",
+            Self::RateLimited { .. } => "rate_limited",
             Self::Unavailable { .. } => "unavailable",
         }
     }
@@ -131,6 +155,8 @@ impl Fault {
             | Self::LimitReached { .. }
             | Self::Trapped(_)
             | Self::Denied(_)
+            | Self::Hook { .. }
+            | Self::RateLimited { .. }
             | Self::Unavailable { .. } => None,
         }
     }
@@ -195,6 +221,22 @@ pub enum LoadError {
         /// The file that has it.
         file: String,
     },
+    /// What it depends on is missing, does not fit, depends on it in turn, or did not start.
+    #[error("{reason}{}", chain_of(.chain))]
+    Dependency {
+        /// A sentence.
+        reason: String,
+        /// From this plugin to the one that is at fault, by their ids.
+        chain: Vec<String>,
+    },
+    /// A hook at `plugin_load` did not let it in.
+    #[error("plugin {hook} refused it: {fault}")]
+    Refused {
+        /// The hook's plugin.
+        hook: String,
+        /// What it said, or what it ended in.
+        fault: Fault,
+    },
     /// One of the calls a start consists of failed.
     #[error("{call} did not succeed: {fault}")]
     Start {
@@ -206,6 +248,28 @@ pub enum LoadError {
     /// Our own fault: disk, processes.
     #[error("the host could not load it: {0}")]
     Host(String),
+}
+
+/// The chain for a message; the middle of a long one is left out.
+fn chain_of(chain: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let parts: Vec<&str> = chain.iter().map(String::as_str).collect();
+    if parts.len() < 2 {
+        return String::new();
+    }
+    let (first, rest) = parts.split_at(SHOWN.min(parts.len()));
+    let joined = match rest {
+        [] => first.join(" -> "),
+        [last] => format!("{} -> {last}", first.join(" -> ")),
+        [between @ .., last] => {
+            format!(
+                "{} -> ({} more) -> {last}",
+                first.join(" -> "),
+                between.len()
+            )
+        }
+    };
+    format!(" (the chain: {joined})")
 }
 
 impl LoadError {
@@ -223,6 +287,8 @@ impl LoadError {
             Self::Valves(_) => "bad_valves",
             Self::Settings(_) => "bad_settings",
             Self::DuplicateId { .. } => "duplicate_id",
+            Self::Dependency { .. } => "dependency",
+            Self::Refused { .. } => "hook_error",
             Self::Start { .. } => "start_failed",
             Self::Host(_) => "host",
         }

@@ -16,6 +16,14 @@ pub enum Limit {
     StartFuel,
     /// Wall-clock time of each of those, instantiation included, in milliseconds.
     StartDeadlineMs,
+    /// CPU time of a call, in milliseconds, waiting not included.
+    CpuMs,
+    /// Wall-clock time of a call of a hook, in milliseconds; what passes inside its continuation does not count.
+    HookDeadlineMs,
+    /// Calls of the plugin, of any kind, in any 60 seconds; further ones are refused until it is less.
+    CallsPerMinute,
+    /// Fuel the plugin may burn in any 60 seconds, all calls together; once it is gone, calls are refused until it is less.
+    FuelPerMinute,
     /// Bytes of all linear memories of an instance together.
     MemoryBytes,
     /// Elements of all tables of an instance together.
@@ -54,6 +62,12 @@ pub enum Limit {
     StateBytes,
     /// Keys in the plugin's state.
     StateKeys,
+    /// Bytes of one event's payload, and of one peer call's.
+    EventBytes,
+    /// Events, and as many casts, that wait for the plugin.
+    EventQueue,
+    /// Series of the plugin's own metrics: names and label sets together.
+    MetricSeries,
     /// Resource handles an instance may hold.
     Handles,
     /// Bytes of random data a call of `wasi:random` may ask for.
@@ -100,6 +114,10 @@ limits! {
     DeadlineMs "deadline_ms" "ms" 300_000, 24 * HOUR_MS;
     StartFuel "start_fuel" "fuel" 20_000_000_000, 10_000_000_000_000;
     StartDeadlineMs "start_deadline_ms" "ms" 30_000, HOUR_MS;
+    CpuMs "cpu_ms" "ms" 60_000, HOUR_MS;
+    HookDeadlineMs "hook_deadline_ms" "ms" 5_000, HOUR_MS;
+    CallsPerMinute "calls_per_minute" "calls" u64::MAX, u64::MAX;
+    FuelPerMinute "fuel_per_minute" "fuel" u64::MAX, u64::MAX;
     MemoryBytes "memory_bytes" "bytes" 256 * MIB, 4 * GIB;
     TableElements "table_elements" "elements" 100_000, 1_000_000;
     Concurrency "concurrency" "calls" 64, 1_000;
@@ -119,6 +137,9 @@ limits! {
     HttpIdleMs "http_idle_ms" "ms" 120_000, HOUR_MS;
     StateBytes "state_bytes" "bytes" 16 * MIB, 4 * GIB;
     StateKeys "state_keys" "keys" 10_000, 10_000_000;
+    EventBytes "event_bytes" "bytes" 64 * KIB, 16 * MIB;
+    EventQueue "event_queue" "events" 1_024, 1_000_000;
+    MetricSeries "metric_series" "series" 200, 100_000;
     Handles "handles" "handles" 1_000, 100_000;
     RandomBytes "random_bytes" "bytes" 64 * KIB, 16 * MIB;
     ComponentBytes "component_bytes" "bytes" 64 * MIB, GIB;

@@ -8,7 +8,10 @@ use crate::BoxFuture;
 use crate::chat::{ChatRequest, Direction, FilterMessage, Model, Reply};
 use crate::component::ComponentFile;
 use crate::error::{LoadError, StageError};
+use crate::events::Event;
+use crate::exchange::{Cause, PeerRequest};
 use crate::grants::Capability;
+use crate::hooks::HookCall;
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::settings::PluginSettings;
@@ -86,7 +89,14 @@ impl Role {
     pub fn is_implemented(self) -> bool {
         matches!(
             self,
-            Self::Pipe | Self::Manifold | Self::Filter | Self::Valves | Self::Handover
+            Self::Pipe
+                | Self::Manifold
+                | Self::Filter
+                | Self::Hooks
+                | Self::Subscriber
+                | Self::Peer
+                | Self::Valves
+                | Self::Handover
         )
     }
 }
@@ -98,7 +108,9 @@ pub struct About {
     pub manifest: Manifest,
     /// What it can do.
     pub roles: BTreeSet<Role>,
-    /// Capabilities it imports.
+    /// The track of the contract it was built for, such as `0.1`.
+    pub track: String,
+    /// Capabilities it imports, or asks for in its manifest.
     pub asks: BTreeSet<Capability>,
     /// SHA-256 of its bytes, in hex.
     pub digest: Arc<str>,
@@ -115,6 +127,8 @@ pub struct About {
 pub struct Usage {
     /// Fuel burnt since the plugin was loaded.
     pub fuel: u64,
+    /// CPU time of its calls, in microseconds.
+    pub cpu_us: u64,
     /// Largest memory of an instance, in bytes.
     pub memory_high_water: u64,
     /// Instances alive.
@@ -137,6 +151,17 @@ pub struct Usage {
     pub log_dropped: u64,
     /// Calls to ungranted things.
     pub denials: u64,
+    /// For each capability, in the order of [`Capability::ALL`]: how often it was used, and how often that was denied.
+    pub capabilities: [CapabilityUse; Capability::ALL.len()],
+}
+
+/// How often a capability was used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CapabilityUse {
+    /// Uses that were let through.
+    pub used: u64,
+    /// Uses that were denied.
+    pub denied: u64,
 }
 
 /// What an operator might grant, known before a component is compiled.
@@ -199,6 +224,7 @@ pub trait Plugin: Send + Sync + fmt::Debug {
         self: Arc<Self>,
         request: ChatRequest,
         reply: Box<dyn Reply>,
+        cause: Cause,
     ) -> BoxFuture<'static, Result<(), StageError>>;
 
     /// `filter.inlet` or `filter.outlet`: the new body, JSON text (checked to be JSON).
@@ -206,6 +232,24 @@ pub trait Plugin: Send + Sync + fmt::Debug {
         self: Arc<Self>,
         direction: Direction,
         message: FilterMessage,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<String, StageError>>;
+
+    /// `hooks.before`, `.after`, `.around` or `.replace`: what it returned, JSON text (checked to be JSON).
+    fn hook(
+        self: Arc<Self>,
+        call: HookCall,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<String, StageError>>;
+
+    /// `subscriber.on-event`; the event says why.
+    fn on_event(self: Arc<Self>, event: Arc<Event>) -> BoxFuture<'static, Result<(), StageError>>;
+
+    /// `peer.handle`: the answer, JSON text (checked to be JSON). `cause` names the caller last, unless it is a cast.
+    fn handle(
+        self: Arc<Self>,
+        request: PeerRequest,
+        cause: Cause,
     ) -> BoxFuture<'static, Result<String, StageError>>;
 
     /// `manifold.models`.

@@ -54,6 +54,12 @@ pub trait ValveStore: Send + Sync + fmt::Debug {
     fn write(&self, plugin: PluginId, json: String) -> BoxFuture<'static, Result<(), StoreError>>;
 }
 
+/// Named secrets of the operator. They never appear in a log, an error or an API answer.
+pub trait SecretStore: Send + Sync + fmt::Debug {
+    /// The secret of this name; none if there is none, or it cannot be read now.
+    fn get(&self, name: &str) -> Option<String>;
+}
+
 /// Plugins' durable key-value state (`weir:host/state`). Each call is one transaction.
 pub trait StateStore: Send + Sync + fmt::Debug {
     /// The value of a key.

@@ -2,13 +2,15 @@
 //!
 //! Written as `[plugins.<id>]` in `weir.toml`, or as `<name>.toml` beside the component. Reading files is the binary's business.
 
+mod grants;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::egress::{Network, OriginRule};
-use crate::grants::{Capability, Grants, HttpGrant, StateGrant};
+use crate::grants::Grants;
 use crate::limits::Limits;
+use grants::WrittenGrants;
 
 /// How instances are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
@@ -23,6 +25,30 @@ pub enum Reuse {
     Single,
 }
 
+/// When a plugin that crashed is started again. A crash is too many faults in a short time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restart {
+    /// Always; also when its start said no, unless that was its configuration.
+    Permanent,
+    /// After a crash, and after a start that failed for a reason that may pass.
+    #[default]
+    Transient,
+    /// Never.
+    Temporary,
+}
+
+/// What happens when more events come than a plugin hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// The oldest that waits is dropped and counted.
+    #[default]
+    DropOldest,
+    /// Plugins that emit wait for it, up to a second, and are then told that there is no room. The host's own events never wait.
+    BackPressure,
+}
+
 /// Checked settings of one plugin.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PluginSettings {
@@ -34,6 +60,10 @@ pub struct PluginSettings {
     pub grants: Grants,
     /// How its instances are used.
     pub reuse: Reuse,
+    /// When it is started again.
+    pub restart: Restart,
+    /// What happens when more events come than it hears.
+    pub overflow: Overflow,
     /// Handed to `init` as `config`.
     pub config: Map<String, Value>,
     /// Values of its valves that the operator starts it with.
@@ -48,6 +78,10 @@ pub struct WrittenSettings {
     #[serde(default)]
     reuse: Reuse,
     #[serde(default)]
+    restart: Restart,
+    #[serde(default)]
+    overflow: Overflow,
+    #[serde(default)]
     limits: BTreeMap<String, u64>,
     #[serde(default)]
     grants: WrittenGrants,
@@ -55,39 +89,6 @@ pub struct WrittenSettings {
     config: Map<String, Value>,
     #[serde(default)]
     valves: Map<String, Value>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenGrants {
-    http: Option<WrittenHttp>,
-    state: Option<WrittenState>,
-    #[serde(default)]
-    optional: Vec<String>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenHttp {
-    #[serde(default)]
-    allow: Vec<String>,
-    #[serde(default)]
-    private: Vec<String>,
-}
-
-/// `true`, or a table.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
-#[serde(untagged)]
-enum WrittenState {
-    Plain(bool),
-    Table(WrittenStateTable),
-}
-
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenStateTable {
-    #[serde(default)]
-    prefixes: Vec<String>,
 }
 
 impl WrittenSettings {
@@ -121,6 +122,8 @@ impl WrittenSettings {
             limits,
             grants,
             reuse: self.reuse,
+            restart: self.restart,
+            overflow: self.overflow,
             config: self.config.clone(),
             valves: self.valves.clone(),
         })
@@ -163,63 +166,20 @@ pub fn limits_from(
     limits
 }
 
-impl WrittenGrants {
-    fn check(&self, wrong: &mut Vec<String>) -> Grants {
-        let mut list = |key: &str, texts: &[String]| -> Vec<OriginRule> {
-            texts
-                .iter()
-                .filter_map(|t| {
-                    t.parse()
-                        .map_err(|e| wrong.push(format!("grants.{key}: {e}")))
-                        .ok()
-                })
-                .collect()
-        };
-        let allow = self.http.as_ref().map(|h| list("http.allow", &h.allow));
-        let private = self.http.as_ref().map(|h| {
-            h.private
-                .iter()
-                .filter_map(|t| {
-                    t.parse::<Network>()
-                        .map_err(|e| wrong.push(format!("grants.http.private: {e}")))
-                        .ok()
-                })
-                .collect()
-        });
-        let optional = self
-            .optional
-            .iter()
-            .filter_map(|name| {
-                let found = Capability::ALL.into_iter().find(|c| c.name() == name);
-                if found.is_none() {
-                    let known: Vec<_> = Capability::ALL.iter().map(|c| c.name()).collect();
-                    wrong.push(format!(
-                        "grants.optional: no capability is called {name:?}; there are: {}",
-                        known.join(", ")
-                    ));
-                }
-                found
-            })
-            .collect();
-        Grants {
-            http: allow
-                .zip(private)
-                .map(|(allow, private)| HttpGrant { allow, private }),
-            state: match &self.state {
-                Some(WrittenState::Plain(true)) => Some(StateGrant::default()),
-                Some(WrittenState::Table(t)) => Some(StateGrant {
-                    prefixes: t.prefixes.clone(),
-                }),
-                Some(WrittenState::Plain(false)) | None => None,
-            },
-            optional,
-        }
-    }
+/// Is it a name for a secret: 1 to 64 of `A-Z a-z 0-9 _ - .`?
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::Topic;
+    use crate::grants::Capability;
 
     fn check(json: &str) -> Result<PluginSettings, String> {
         let written: WrittenSettings = serde_json::from_str(json).map_err(|e| e.to_string())?;
@@ -275,5 +235,33 @@ mod tests {
                 .grants
                 .has(Capability::State)
         );
+    }
+    #[test]
+    fn grants_of_what_reaches_other_plugins_are_read() {
+        let s = check(
+            r#"{"restart":"permanent","overflow":"back_pressure","grants":{"events":true,"calls":["b"],
+                "secrets":["k"],"metrics":true,"hooks":["chat_request","b/p"]}}"#,
+        )
+        .unwrap();
+        for capability in Capability::ALL {
+            let given = !matches!(capability, Capability::Http | Capability::State);
+            assert_eq!(s.grants.has(capability), given, "{capability:?}");
+        }
+        let events = s.grants.events.unwrap();
+        assert!(events.may_emit(&Topic::new("a.b").unwrap()));
+        assert!(!events.may_emit(&Topic::new("weir.plugin.started").unwrap()));
+        let e = check(
+            r#"{"grants":{"events":{"emit":["a b"],"subscribe":["*x"]},"calls":["../x"],"secrets":["a b"],"hooks":["chat"]}}"#,
+        )
+        .unwrap_err();
+        for part in [
+            "events.emit",
+            "events.subscribe",
+            "calls",
+            "secrets",
+            "hooks",
+        ] {
+            assert!(e.contains(&format!("grants.{part}:")), "{part} in {e}");
+        }
     }
 }
