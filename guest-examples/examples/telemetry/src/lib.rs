@@ -1,0 +1,57 @@
+//! An extension that looks on: hooks around chats and stages and after runs, exported as metrics. It changes nothing, and what it hooks into goes on without
+//! it if it crashes. The grants are in `telemetry.toml`.
+//!
+//! | metric at `/metrics` | labels |
+//! |---|---|
+//! | `weir_guest_chats_total`, `weir_guest_chat_seconds` | `model_plugin`, `outcome` |
+//! | `weir_guest_stages_total`, `weir_guest_stage_seconds` | `pipeline`, `stage`, `outcome` |
+//! | `weir_guest_stage_records_total` | `pipeline`, `stage`, `direction` |
+//! | `weir_guest_runs_total`, `weir_guest_run_seconds` | `pipeline`, `state` |
+
+mod sample;
+
+use std::time::Instant;
+
+use sample::Sample;
+use weir_sdk::{Continuation, Failure, Hook, Hooks, Manifest, Plugin, serde_json::Value};
+
+#[derive(Default)]
+struct Telemetry;
+
+impl Plugin for Telemetry {
+    fn manifest(manifest: Manifest) -> Manifest {
+        // Outermost, so that the time of other hooks counts, too.
+        let outermost = |hook: Hook| hook.priority(-1000).skip_on_failure();
+        manifest
+            .name("Telemetry")
+            .hook(outermost(Hook::around("chat_request")))
+            .hook(outermost(Hook::around("stage_execute")))
+            .hook(Hook::after("run_complete"))
+    }
+}
+
+impl Hooks for Telemetry {
+    fn around(
+        &mut self,
+        point: &str,
+        context: Value,
+        next: &Continuation,
+    ) -> Result<Value, Failure> {
+        let started = Instant::now();
+        let result = next.proceed(&context);
+        let seconds = started.elapsed().as_secs_f64();
+        let samples = match point {
+            "stage_execute" => sample::of_stage(&context, &result, seconds),
+            _ => sample::of_chat(&context, &result, seconds),
+        };
+        samples.iter().for_each(Sample::export);
+        result
+    }
+
+    fn after(&mut self, _: &str, context: Value, result: Value) -> Result<Value, Failure> {
+        sample::of_run(&context).iter().for_each(Sample::export);
+        Ok(result)
+    }
+}
+
+weir_sdk::plugin!(Telemetry: hooks);
