@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::chat::{ChatRequest, Direction, FilterMessage, Reply};
 use model::error::{Fault, StageError};
+use model::exchange::Cause;
 use model::limits::Limit;
 use model::plugin::Role;
 
@@ -32,7 +33,7 @@ impl Engine {
             request.model = sub.to_string();
         }
         let lease = self.enter(&target.slot, Call::Chat).await?;
-        let result = lease.plugin().chat(request, reply).await;
+        let result = lease.plugin().chat(request, reply, Cause::default()).await;
         lease.finish(result)
     }
 
@@ -102,7 +103,10 @@ impl Engine {
             Direction::Outlet => Call::Outlet,
         };
         let lease = self.enter(slot, call).await?;
-        let result = lease.plugin().filter(direction, message).await;
+        let result = lease
+            .plugin()
+            .filter(direction, message, Cause::default())
+            .await;
         lease.finish(result)
     }
 

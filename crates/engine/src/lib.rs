@@ -2,14 +2,17 @@
 //!
 //! Where plugins run, where files lie and how clients speak are other crates' business; the engine knows them by the ports of `model`.
 
+mod bus;
 mod call;
 mod catalog;
 mod change;
 mod error;
+mod exchange;
 mod fetch;
 mod gate;
 mod handover;
 mod load;
+mod mailbox;
 mod metrics;
 mod models;
 mod options;
@@ -42,6 +45,7 @@ use change::{CatalogChange, Lanes};
 use load::Turns;
 use metrics::{Loads, Scrape};
 
+pub use bus::LocalBus;
 pub use catalog::Target;
 pub use error::{AddError, ManageError, ValvesError};
 pub use fetch::{fetch, raw_github_url};

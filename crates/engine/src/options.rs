@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::events::EventBus;
+use model::id::PluginId;
 use model::limits::Limits;
 use model::plugin::Loader;
 use model::ports::{Clock, ComponentStore, HttpClient, ValveStore};
@@ -20,6 +22,8 @@ pub struct Ports {
     pub valves: Arc<dyn ValveStore>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Events.
+    pub bus: Arc<dyn EventBus>,
     /// Fetches components that are added by URL, within the host's own policy.
     pub fetch: Arc<dyn HttpClient>,
 }
@@ -35,6 +39,8 @@ pub struct Options {
     pub plugins: BTreeMap<String, WrittenSettings>,
     /// Is a plugin told at load which valves people have set (`valves.updated`)?
     pub announce_valves: bool,
+    /// Of plugins that provide the same capability, the ones to prefer, the first first.
+    pub preferences: BTreeMap<String, Vec<PluginId>>,
     /// When a plugin that keeps failing is left alone for a while.
     pub quarantine: Quarantine,
     /// How many component files are read at once, at least 1. Compiling has its own turns.
@@ -50,6 +56,7 @@ impl Default for Options {
             defaults: Limits::defaults(),
             ceilings: Limits::ceilings(),
             plugins: BTreeMap::new(),
+            preferences: BTreeMap::new(),
             announce_valves: true,
             quarantine: Quarantine::default(),
             load_parallel: 2,

@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use model::chat::Model;
 use model::component::FileName;
 use model::id::{PluginId, PluginRef};
-use model::plugin::{About, Plugin, Usage};
+use model::plugin::{About, CapabilityUse, Plugin, Usage};
 use model::settings::PluginSettings;
 use model::valves::Spec;
 use serde_json::{Map, Value};
@@ -216,6 +216,7 @@ fn sum(a: Usage, b: &Usage, alive: bool) -> Usage {
     let live = |n: u64| if alive { n } else { 0 };
     Usage {
         fuel: a.fuel.saturating_add(b.fuel),
+        cpu_us: a.cpu_us.saturating_add(b.cpu_us),
         memory_high_water: a.memory_high_water.max(b.memory_high_water),
         instances: a.instances.saturating_add(live(b.instances)),
         idle_instances: a.idle_instances.saturating_add(live(b.idle_instances)),
@@ -227,5 +228,12 @@ fn sum(a: Usage, b: &Usage, alive: bool) -> Usage {
         log_lines: a.log_lines.saturating_add(b.log_lines),
         log_dropped: a.log_dropped.saturating_add(b.log_dropped),
         denials: a.denials.saturating_add(b.denials),
+        capabilities: std::array::from_fn(|i| {
+            let of = |u: &Usage| u.capabilities.get(i).copied().unwrap_or_default();
+            CapabilityUse {
+                used: of(&a).used.saturating_add(of(b).used),
+                denied: of(&a).denied.saturating_add(of(b).denied),
+            }
+        }),
     }
 }

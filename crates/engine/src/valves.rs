@@ -92,14 +92,18 @@ impl Engine {
             .await?;
         face.values.store(Arc::new(values));
         tracing::info!(plugin = %slot.id, "valves were changed");
-        let told = self.tell(&slot, json.into()).await;
+        let told = self.tell_values(&slot, json.into()).await;
         self.reindex();
         told?;
         view(&face, id)
     }
 
     /// Tells the version at work about new values, and asks a manifold for its models.
-    async fn tell(self: &Arc<Self>, slot: &Arc<Slot>, json: Arc<str>) -> Result<(), ValvesError> {
+    async fn tell_values(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        json: Arc<str>,
+    ) -> Result<(), ValvesError> {
         let Some(version) = slot.current.load_full() else {
             return Ok(());
         };

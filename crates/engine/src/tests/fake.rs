@@ -11,6 +11,9 @@ use model::BoxFuture;
 use model::chat::{ChatRequest, Closed, Direction, FilterMessage, Item, Model, Reply};
 use model::component::{ComponentFile, FileName, Origin};
 use model::error::{Fault, LoadError, StageError};
+use model::events::Event;
+use model::exchange::{Cause, PeerRequest};
+use model::hooks::{HookCall, Mode};
 use model::id::{PluginId, PluginRef};
 use model::manifest::Manifest;
 use model::plugin::{About, Admission, Candidate, Loader, Plugin, Role, Usage, ValveValues};
@@ -21,7 +24,7 @@ use model::settings::PluginSettings;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{Engine, Installed, Options, Ports, Target};
+use crate::{Engine, Installed, LocalBus, Options, Ports, Target};
 
 /// Everything outside the engine, and what happened there.
 #[derive(Debug)]
@@ -63,6 +66,7 @@ impl World {
             valves: Arc::new(Outside(Arc::clone(self))),
             clock: Arc::new(Outside(Arc::clone(self))),
             fetch: Arc::new(Outside(Arc::clone(self))),
+            bus: Arc::new(LocalBus::new(Arc::new(Outside(Arc::clone(self))))),
         };
         Engine::new(ports, options)
     }
@@ -306,7 +310,18 @@ impl Loader for Outside {
                 world.hold.acquire().await.unwrap().forget();
             }
             let mut manifest = serde_json::Map::new();
-            for key in ["id", "version", "name", "listed", "valves"] {
+            for key in [
+                "id",
+                "version",
+                "name",
+                "listed",
+                "valves",
+                "provides",
+                "dependencies",
+                "hooks",
+                "points",
+                "topics",
+            ] {
                 if let Some(value) = script.get(key) {
                     manifest.insert(key.into(), value.clone());
                 }
@@ -320,6 +335,7 @@ impl Loader for Outside {
                 manifest: Manifest::parse(&Value::Object(manifest).to_string())
                     .map_err(LoadError::Manifest)?,
                 roles,
+                track: "0.1".into(),
                 asks: admission.grantable,
                 digest: "d".into(),
                 size: file.bytes.len(),
@@ -450,6 +466,7 @@ impl Plugin for FakePlugin {
         self: Arc<Self>,
         request: ChatRequest,
         mut reply: Box<dyn Reply>,
+        _cause: Cause,
     ) -> BoxFuture<'static, Result<(), StageError>> {
         Box::pin(async move {
             // The version before and after everything it waits for: an answer never mixes.
@@ -478,6 +495,7 @@ impl Plugin for FakePlugin {
         self: Arc<Self>,
         direction: Direction,
         message: FilterMessage,
+        _cause: Cause,
     ) -> BoxFuture<'static, Result<String, StageError>> {
         Box::pin(async move {
             self.act(&message.body).await?;
@@ -487,6 +505,66 @@ impl Plugin for FakePlugin {
                 self.about.manifest.id,
                 direction.as_str()
             ))
+        })
+    }
+    fn hook(
+        self: Arc<Self>,
+        call: HookCall,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        Box::pin(async move {
+            let what = self.script["hook"].as_str().unwrap_or_default().to_owned();
+            self.world.note(format!(
+                "{} {:?} {:?}",
+                self.about.manifest.id, call, cause.chain
+            ));
+            self.act(&what).await?;
+            let mut context: Value = serde_json::from_str(&call.context).unwrap();
+            let own = self.about.manifest.id.to_string();
+            if call.mode == Mode::After {
+                context = context["result"].take();
+            }
+            context[own.as_str()] = call.mode.as_str().into();
+            match call.next {
+                Some(next) if what != "never" => {
+                    let result = next.run(context.to_string()).await;
+                    let result = result.map_err(|fault| self.error(fault))?;
+                    if what == "trap late" {
+                        return Err(self.error(Fault::Trapped("late".into())));
+                    }
+                    let mut result: Value = serde_json::from_str(&result).unwrap();
+                    result[own.as_str()] = "around result".into();
+                    Ok(result.to_string())
+                }
+                Some(_) | None => Ok(context.to_string()),
+            }
+        })
+    }
+    fn on_event(self: Arc<Self>, event: Arc<Event>) -> BoxFuture<'static, Result<(), StageError>> {
+        Box::pin(async move {
+            let what = self.script["event"].as_str().unwrap_or_default().to_owned();
+            let id = &self.about.manifest.id;
+            self.world
+                .note(format!("{id} hears {} {}", event.topic, event.payload));
+            self.act(&what).await
+        })
+    }
+    fn handle(
+        self: Arc<Self>,
+        request: PeerRequest,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        Box::pin(async move {
+            let id = &self.about.manifest.id;
+            self.world.note(format!(
+                "{id} handles {} of {}",
+                request.method, request.caller
+            ));
+            self.act(&request.method).await?;
+            Ok(
+                serde_json::json!({"by": id, "chain": cause.chain.to_vec(), "payload": request.payload})
+                    .to_string(),
+            )
         })
     }
     fn models(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<Model>, StageError>> {

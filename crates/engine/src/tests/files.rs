@@ -365,8 +365,7 @@ fn every_line_that_would_grant_is_read() {
             toml::from_str(capability.example()).unwrap();
         let (defaults, ceilings) = (Limits::defaults(), Limits::ceilings());
         let grants = written.check(&defaults, &ceilings).unwrap().grants;
-        assert!(grants.links(capability), "{capability:?}");
-        assert_eq!(grants.has(capability), capability.is_implemented());
+        assert!(grants.has(capability), "{capability:?}");
     }
 }
 
