@@ -4,6 +4,9 @@
 #   corpus/<stem>.wasm           bearing the file stems of the recorded pipelines
 #   corpus/upload/<stem>.wasm    what tests upload or add by URL, so not to be loaded at the start
 #   hostile/<name>.wasm          one attack each; hostile/README.md says what must stop it
+#   templates/<name>.wasm        templates of plugins for tests, and made of them, each with its settings:
+#   system/, hostile/system/     plugins that work together; actors/README.md lists them
+#   hostile/chain/               500 plugins, each of which needs the next
 # A file that has not changed is left alone, so that file watchers and caches stay quiet. What is no longer built is removed.
 set -euo pipefail
 cd "$(dirname "$0")/../guest-examples"
@@ -59,9 +62,16 @@ for settings in hostile/attacks/*.toml; do
   case $settings in */Cargo.toml) ;; *) put "$settings" "dist/hostile/$(basename "$settings")" ;; esac
 done
 
+for source in actors/examples/*.rs; do
+  name=$(basename "$source" .rs)
+  put "$BUILT/examples/$name.wasm" "dist/templates/${name#actor_}.wasm"
+done
+for component in "$assembled"/templates/*.wasm; do put "$component" "dist/templates/$(basename "$component")"; done
+python3 actors/stamp.py dist/templates dist
+
 # Python and JavaScript guests are another script's.
 shopt -s nullglob
-for file in dist/examples/*.{wasm,toml} dist/corpus/*.wasm dist/corpus/upload/*.wasm dist/hostile/*; do
+for file in dist/examples/*.{wasm,toml} dist/corpus/*.wasm dist/corpus/upload/*.wasm dist/hostile/* dist/templates/*; do
   case $file in dist/examples/python-* | dist/examples/javascript-*) continue ;; esac
   if [ -f "$file" ] && [ -z "${KEPT[$file]:-}" ]; then
     rm "$file"

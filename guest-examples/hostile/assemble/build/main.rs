@@ -17,16 +17,24 @@ fn main() -> Result<()> {
         println!("cargo::rerun-if-changed={watched}");
     }
     let texts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wat");
-    for entry in fs::read_dir(&texts).with_context(|| format!("cannot read {}", texts.display()))? {
+    assemble(&texts, &folder)?;
+    assemble(&texts.join("templates"), &folder.join("templates"))?;
+    for (name, bytes) in generated::all()? {
+        write(&folder, name, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Makes a component of each text in a folder.
+fn assemble(texts: &Path, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for entry in fs::read_dir(texts).with_context(|| format!("cannot read {}", texts.display()))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "wat") {
             let (name, component) =
                 plugin::from_text(&path).with_context(|| format!("in {}", path.display()))?;
-            write(&folder, &name, &component)?;
+            write(folder, &name, &component)?;
         }
-    }
-    for (name, bytes) in generated::all()? {
-        write(&folder, name, &bytes)?;
     }
     Ok(())
 }
