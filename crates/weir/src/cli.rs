@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::author::build::BuildArgs;
+use crate::author::new::NewArgs;
+
 /// A runtime for pipeline plugins in WebAssembly sandboxes, and a drop-in for the Open WebUI Pipelines server.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, arg_required_else_help = true)]
@@ -21,6 +24,10 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Call one plugin once and show its answer and what it used
     Invoke(InvokeArgs),
+    /// Start a plugin: a project that builds and has tests
+    New(NewArgs),
+    /// Build the component of a project
+    Build(BuildArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -1,5 +1,6 @@
 //! Weir's program: the command line, the configuration, and the wiring of engine, sandbox, adapters and server.
 
+mod author;
 mod check;
 mod cli;
 mod config;
@@ -52,6 +53,8 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Invoke(arguments) => invoke::run(arguments),
+        Command::New(arguments) => author::new::run(arguments),
+        Command::Build(arguments) => author::build::run(&arguments),
         Command::Completions { shell } => {
             cli::completions(shell);
             Ok(())
