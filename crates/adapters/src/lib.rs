@@ -1,10 +1,12 @@
-//! The outside world behind the ports of `model`: the clock, outgoing HTTP, the plugins folder, valve files, plugins' state.
+//! The outside world behind the ports of `model`: the clock, outgoing HTTP, the plugins folders, valve files, plugins' state,
+//! the operator's secrets.
 //!
 //! Each adapter is given where it works when it is made and keeps nothing global. No WebAssembly and no HTTP server here.
 
 pub mod clock;
 pub mod folder;
 pub mod http;
+pub mod secrets;
 pub mod state;
 pub mod valves;
 
