@@ -279,20 +279,20 @@ pub(crate) fn capabilities(
 
 /// The error for an import that is not granted: names the line that would.
 pub(crate) fn missing_grant(interface: &str, capability: Capability, file: &str) -> LoadError {
-    if !capability.is_implemented() {
-        return LoadError::UnknownImport {
-            interface: interface.into(),
-            reason: format!(
-                "which this version of Weir does not provide yet; to load the plugin without it, write in {file}: grants.optional = [\"{}\"]",
-                capability.name()
-            ),
-        };
-    }
     LoadError::MissingGrant {
         interface: interface.into(),
         file: file.into(),
         line: capability.example().into(),
     }
+}
+
+/// The track of the contract a component was built for: `0.1` of `weir:plugin/lifecycle@0.1.3`.
+pub(crate) fn track(exports: &[String]) -> String {
+    let version = exports
+        .iter()
+        .find_map(|e| e.strip_prefix("weir:plugin/lifecycle@"))
+        .unwrap_or_default();
+    version.split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
 /// The roles a component exports.

@@ -15,9 +15,16 @@ wasmtime::component::bindgen!({
     imports: {
         "weir:host/state": async | trappable,
         "weir:host/chat": async | trappable,
+        "weir:host/events": async | trappable,
+        "weir:host/calls": async | trappable,
+        "weir:host/hooking": async | trappable,
+        "weir:host/points": async | trappable,
         default: trappable,
     },
     exports: { default: async },
-    with: { "weir:host/chat.reply": crate::host::chat::ReplySlot },
+    with: {
+        "weir:host/chat.reply": crate::host::chat::ReplySlot,
+        "weir:host/hooking.continuation": crate::host::hooking::ContinuationSlot,
+    },
     require_store_data_send: true,
 });

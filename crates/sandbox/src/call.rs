@@ -8,18 +8,23 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use model::BoxFuture;
 use model::error::Fault;
+use model::exchange::Cause;
 use model::limits::Limit;
 use tokio::time::timeout;
 
-use crate::instance::{Instance, Run, Work};
+use crate::exports::Run;
+use crate::instance::{Instance, Work};
+use crate::ongoing::Ongoing;
 use crate::plugin::Loaded;
 use crate::state::Shared;
 
 /// Whose limits a call has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A call for a client.
+    /// A call for a client, an event or another plugin.
     Call,
+    /// A call of a hook.
+    Hook,
     /// One of the calls a start, a stop or a change of valves consists of.
     Start,
 }
@@ -27,104 +32,106 @@ pub(crate) enum Kind {
 impl Kind {
     fn fuel(self) -> Limit {
         match self {
-            Self::Call => Limit::Fuel,
+            Self::Call | Self::Hook => Limit::Fuel,
             Self::Start => Limit::StartFuel,
         }
     }
 
-    fn deadline(self) -> Limit {
+    pub(crate) fn deadline(self) -> Limit {
         match self {
             Self::Call => Limit::DeadlineMs,
+            Self::Hook => Limit::HookDeadlineMs,
             Self::Start => Limit::StartDeadlineMs,
         }
     }
 
     /// A call of this kind, with its fuel.
-    pub(crate) fn work<R>(self, shared: &Shared, run: Run<R>) -> Work<R> {
+    pub(crate) fn work<R>(self, shared: &Shared, ongoing: &Arc<Ongoing>, run: Run<R>) -> Work<R> {
         Work {
             given: 0,
             fuel: shared.limits.get(self.fuel()),
             is_start: self == Self::Start,
+            ongoing: Arc::clone(ongoing),
             run,
         }
     }
 }
 
+/// What is asked of a plugin.
+pub(crate) struct Ask<R> {
+    /// Whose limits it has.
+    pub(crate) kind: Kind,
+    /// Number of bytes that come in with it.
+    pub(crate) given: usize,
+    /// Why it is asked.
+    pub(crate) cause: Cause,
+    /// The export.
+    pub(crate) run: Run<R>,
+}
+
 /// Calls an export of a plugin, on whichever instance is free.
-///
-/// `given` is the number of bytes that come in with it.
-pub(crate) async fn call<R: Send + 'static>(
-    plugin: Arc<Loaded>,
-    kind: Kind,
-    given: usize,
-    run: Run<R>,
-) -> Result<R, Fault> {
+pub(crate) async fn call<R: Send + 'static>(plugin: Arc<Loaded>, ask: Ask<R>) -> Result<R, Fault> {
+    let ongoing = Ongoing::new(&plugin.shared, ask.kind, ask.cause);
     let work = Work {
-        given,
-        ..kind.work(&plugin.shared, run)
+        given: ask.given,
+        ..ask.kind.work(&plugin.shared, &ongoing, ask.run)
     };
     let serving = Arc::clone(&plugin);
     let work = Box::pin(async move {
-        let mut instance = serving.ready_instance().await?;
+        let mut instance = serving.ready_instance(&work.ongoing).await?;
         let outcome = instance.run(work).await;
         settle(&serving, instance, &outcome);
         outcome
     });
-    take_turn(&plugin, kind, work).await
+    take_turn(&plugin, &ongoing, work).await
 }
 
 /// Waits for a turn and then does the work on its lane, both before one deadline. A call that gets no turn in time was refused;
 /// it is not the plugin's fault.
 pub(crate) async fn take_turn<R: Send + 'static>(
     plugin: &Loaded,
-    kind: Kind,
+    ongoing: &Arc<Ongoing>,
     work: BoxFuture<'static, Result<R, Fault>>,
 ) -> Result<R, Fault> {
-    let shared = &plugin.shared;
-    let limit_name = kind.deadline();
-    let limit = shared.limits.get(limit_name);
-    let deadline = Duration::from_millis(limit);
-    let begin = shared.host.ports.clock.monotonic();
+    let (limit_name, limit) = ongoing.deadline.limit();
     let busy = Fault::Unavailable {
         reason: format!("all its instances were busy for {limit_name} = {limit}"),
         retry_after_ms: Some(1_000),
     };
-    let turn = timeout(deadline, plugin.pool.turn())
+    let turn = timeout(Duration::from_millis(limit), plugin.pool.turn())
         .await
         .unwrap_or(Err(busy))?;
-    let waited = shared.host.ports.clock.monotonic().saturating_sub(begin);
     let guarded = async move {
         // Held until the instance is back, so that there are never more instances in use than turns.
         let _turn = turn;
         work.await
     };
-    timeout(deadline.saturating_sub(waited), on_lane(shared, guarded))
-        .await
-        .unwrap_or(Err(Fault::DeadlineExceeded { limit_name, limit }))
+    let work = on_lane(&plugin.shared, ongoing, guarded);
+    ongoing.deadline.keep(work).await
 }
 
 /// Runs on the host's lanes; a panic of a host function ends the call, not the process.
 pub(crate) async fn on_lane<R: Send + 'static>(
     shared: &Shared,
+    ongoing: &Arc<Ongoing>,
     work: impl Future<Output = Result<R, Fault>> + Send + 'static,
 ) -> Result<R, Fault> {
     let caught = AssertUnwindSafe(work).catch_unwind();
+    let caught = async move { caught.await.unwrap_or_else(|panic| Err(panicked(&*panic))) };
     let host = &shared.host;
-    let outcome = host
-        .lanes
-        .run(&*host.ports.clock, &shared.slow_turns, caught)
-        .await;
-    outcome.unwrap_or_else(|panic| {
-        let words = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        tracing::error!(panic = words, "a host function panicked");
-        Err(Fault::Trapped(format!(
-            "the host function it called failed: {words}"
-        )))
-    })
+    host.lanes
+        .run(ongoing, &*host.ports.clock, &shared.slow_turns, caught)
+        .await
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Fault {
+    let words = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(panic = words, "a host function panicked");
+    Fault::Trapped(format!("the host function it called failed: {words}"))
 }
 
 /// Ends what takes longer than a limit. Dropping the future ends the call wherever it stands.

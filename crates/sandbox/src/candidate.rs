@@ -1,13 +1,16 @@
 //! From bytes to a plugin: admission, compiled code from the cache or the compiler, `describe`, and then, with the operator's
 //! settings, a first instance.
 
+mod relations;
+
 use std::sync::{Arc, Weak};
 
 use model::BoxFuture;
 use model::component::ComponentFile;
 use model::error::{Fault, LoadError};
-use model::grants::{Capability, Grants};
-use model::limits::{Limit, Limits};
+use model::exchange::Cause;
+use model::grants::Grants;
+use model::limits::Limits;
 use model::manifest::Manifest;
 use model::plugin::{About, Admission, Candidate, Plugin, Role, ValveValues};
 use model::ports::EgressPolicy;
@@ -18,8 +21,10 @@ use wasmtime::component::Component;
 use crate::Host;
 use crate::admission::{self, Interfaces};
 use crate::call::{self, Kind};
-use crate::instance::{Blueprint, Instance, Run};
+use crate::exports::{self, Blueprint};
+use crate::instance::Instance;
 use crate::lanes;
+use crate::ongoing::Ongoing;
 use crate::plugin::{Loaded, Valves};
 use crate::pool::Pool;
 use crate::state::Shared;
@@ -47,14 +52,13 @@ pub(crate) async fn inspect(
     })
     .await?;
     let roles = admission::roles(&interfaces.exports)?;
-    let asks = admission::capabilities(&interfaces.imports, &admission)?;
+    let mut asks = admission::capabilities(&interfaces.imports, &admission)?;
     let component = match host.cache.get(&digest) {
         Some(component) => component,
         None => compile(&host, &file, &digest).await?,
     };
     let pre = host
-        .linkers
-        .with_denied
+        .linker
         .instantiate_pre(&component)
         .map_err(|e| wrong_type(&e))?;
     let blueprint = Blueprint::new(pre, &roles).map_err(|e| wrong_type(&e))?;
@@ -66,24 +70,17 @@ pub(crate) async fn inspect(
     );
     let (manifest, valves_spec) = describe(shared, blueprint).await?;
     let manifest = Manifest::parse(&manifest).map_err(LoadError::Manifest)?;
-    let notes = roles
-        .iter()
-        .filter(|r| !r.is_implemented())
-        .map(|r| {
-            format!(
-                "its role {} is not called by this version of Weir",
-                r.name()
-            )
-        })
-        .collect();
+    relations::check_roles(&manifest, &roles)?;
+    asks.extend(relations::asks(&manifest));
     let about = Arc::new(About {
+        notes: relations::notes(&manifest, &roles),
+        track: admission::track(&interfaces.exports),
         manifest,
         roles,
         asks,
         digest,
         size: file.bytes.len(),
         valves_spec,
-        notes,
     });
     Ok(Box::new(Described {
         host,
@@ -127,16 +124,18 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// What the instance of `describe` has: nothing is granted to it.
 fn shared(host: &Arc<Host>, name: Arc<str>, limits: Limits, grants: Grants) -> Arc<Shared> {
     Arc::new(Shared {
         host: Arc::clone(host),
         name,
-        id: None,
+        about: None,
         limits,
         grants,
         counters: Arc::default(),
         slow_turns: lanes::turns(),
         http: None,
+        secrets: Arc::default(),
     })
 }
 
@@ -145,31 +144,21 @@ async fn describe(
     shared: Arc<Shared>,
     blueprint: Blueprint,
 ) -> Result<(String, Option<String>), LoadError> {
-    let deadline = Arc::clone(&shared);
-    let work = async move {
-        let mut instance = Instance::new(&shared, &blueprint, &"{}".into()).await?;
-        let describe: Run<String> = Box::new(|store, exports| {
-            Box::pin(async move { Ok(Ok(exports.lifecycle.call_describe(store).await?)) })
-        });
-        let manifest = instance.run(Kind::Start.work(&shared, describe)).await?;
-        let spec: Run<Option<String>> = Box::new(|store, exports| {
-            Box::pin(async move {
-                match &exports.valves {
-                    Some(guest) => Ok(Ok(Some(guest.call_spec(store).await?))),
-                    None => Ok(Ok(None)),
-                }
-            })
-        });
-        let spec = instance.run(Kind::Start.work(&shared, spec)).await?;
+    let outside = Arc::clone(&shared);
+    let ongoing = Ongoing::new(&shared, Kind::Start, Cause::default());
+    let for_call = Arc::clone(&ongoing);
+    let work = Box::pin(async move {
+        let ongoing = for_call;
+        let mut instance = Instance::new(&shared, &blueprint, &"{}".into(), &ongoing).await?;
+        let describe = Kind::Start.work(&shared, &ongoing, exports::describe());
+        let manifest = instance.run(describe).await?;
+        let spec = Kind::Start.work(&shared, &ongoing, exports::spec());
+        let spec = instance.run(spec).await?;
         Ok((manifest, spec))
-    };
-    call::within(
-        &deadline,
-        Limit::StartDeadlineMs,
-        call::on_lane(&deadline, work),
-    )
-    .await
-    .map_err(|fault| start_error("describe", fault))
+    });
+    let work = call::on_lane(&outside, &ongoing, work);
+    let described = ongoing.deadline.keep(work).await;
+    described.map_err(|fault| start_error("describe", fault))
 }
 
 fn start_error(call: &'static str, fault: Fault) -> LoadError {
@@ -207,37 +196,20 @@ async fn load(
         host,
         component,
         interfaces,
-        about,
+        mut about,
         settings_file,
     } = described;
-    check_grants(&interfaces, &settings.grants, &settings_file)?;
-    // Without an optional capability that does not exist yet, the smaller linker does.
-    let denied = settings.grants.optional.iter().any(|c| !c.is_implemented());
-    let linker = if denied {
-        &host.linkers.with_denied
-    } else {
-        &host.linkers.implemented
-    };
-    let pre = linker
+    relations::check_imports(&interfaces, &settings.grants, &settings_file)?;
+    let inactive = relations::check_grants(&about.manifest, &settings.grants, &settings_file)?;
+    if !inactive.is_empty() {
+        Arc::make_mut(&mut about).notes.extend(inactive);
+    }
+    let pre = host
+        .linker
         .instantiate_pre(&component)
         .map_err(|e| wrong_type(&e))?;
     let blueprint = Blueprint::new(pre, &about.roles).map_err(|e| wrong_type(&e))?;
-    let shared = Arc::new(Shared {
-        host: Arc::clone(&host),
-        name: about.manifest.id.as_str().into(),
-        id: Some(about.manifest.id.clone()),
-        limits: settings.limits.clone(),
-        grants: settings.grants.clone(),
-        counters: Arc::default(),
-        slow_turns: lanes::turns(),
-        http: settings.grants.http.clone().map(|grant| {
-            host.ports.egress.client(EgressPolicy {
-                sender: about.manifest.id.to_string(),
-                grant,
-                limits: settings.limits.clone(),
-            })
-        }),
-    });
+    let shared = granted(&host, &about, &settings);
     let plugin = Arc::new(Loaded {
         pool: Arc::new(Pool::new(settings.reuse, &settings.limits)),
         valves: Valves::new(
@@ -251,30 +223,38 @@ async fn load(
     });
     host.watch(Arc::downgrade(&plugin.pool));
     let first = Arc::clone(&plugin);
+    let ongoing = Ongoing::new(&plugin.shared, Kind::Start, Cause::default());
+    let for_call = Arc::clone(&ongoing);
     let work = Box::pin(async move {
-        let instance = first.new_instance().await?;
+        let instance = first.new_instance(&for_call).await?;
         first.pool.give_back(instance);
         Ok(())
     });
-    let made = call::take_turn(&plugin, Kind::Start, work);
+    let made = call::take_turn(&plugin, &ongoing, work);
     made.await.map_err(|fault| start_error("init", fault))?;
     Ok(plugin)
 }
 
-/// Every import that needs a grant has one, or is optional.
-fn check_grants(
-    interfaces: &Interfaces,
-    grants: &Grants,
-    settings_file: &str,
-) -> Result<(), LoadError> {
-    for import in &interfaces.imports {
-        if let Some(capability) = Capability::of_interface(import)
-            && !grants.links(capability)
-        {
-            return Err(admission::missing_grant(import, capability, settings_file));
-        }
-    }
-    Ok(())
+/// What the instances of a plugin have.
+fn granted(host: &Arc<Host>, about: &Arc<About>, settings: &PluginSettings) -> Arc<Shared> {
+    let id = &about.manifest.id;
+    Arc::new(Shared {
+        host: Arc::clone(host),
+        name: id.as_str().into(),
+        about: Some(Arc::clone(about)),
+        limits: settings.limits.clone(),
+        grants: settings.grants.clone(),
+        counters: Arc::default(),
+        slow_turns: lanes::turns(),
+        http: settings.grants.http.clone().map(|grant| {
+            host.ports.egress.client(EgressPolicy {
+                sender: id.to_string(),
+                grant,
+                limits: settings.limits.clone(),
+            })
+        }),
+        secrets: Arc::default(),
+    })
 }
 
 impl Host {
@@ -294,24 +274,5 @@ impl Host {
         );
         let shed = pools.iter().filter(|p| p.shed()).count();
         shed > 0
-    }
-
-    /// A version of this plugin has started.
-    pub(crate) fn arrived(&self, id: &model::id::PluginId) {
-        if let Ok(mut present) = self.present.lock() {
-            *present.entry(id.clone()).or_insert(0) += 1;
-        }
-    }
-
-    /// A version of this plugin was stopped.
-    pub(crate) fn left(&self, id: &model::id::PluginId) {
-        if let Ok(mut present) = self.present.lock()
-            && let Some(versions) = present.get_mut(id)
-        {
-            *versions -= 1;
-            if *versions == 0 {
-                present.remove(id);
-            }
-        }
     }
 }

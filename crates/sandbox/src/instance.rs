@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering;
 
 use model::error::Fault;
 use model::limits::Limit;
-use wasmtime::component::InstancePre;
 use wasmtime::{CallHook, Store, StoreContextMut};
 
-use crate::bindings::exports::weir::plugin::{filter, handover, lifecycle, manifold, pipe, valves};
 use crate::budget::Reached;
+use crate::exports::{Blueprint, Exports, Run};
+use crate::ongoing::Ongoing;
 use crate::state::{Shared, State};
 use crate::trap;
 use crate::usage::add;
@@ -17,55 +17,6 @@ use crate::usage::add;
 /// Fuel between two looks at the scheduler. Smaller costs more (1.59x at 100 k against 1.45x at 1 M, of plain); larger makes
 /// deadlines late (140 ms for 100 at 10 M).
 const YIELD_EVERY: u64 = 1_000_000;
-
-/// A component ready to be instantiated, and where its exports are.
-#[derive(Clone)]
-pub(crate) struct Blueprint {
-    pre: InstancePre<State>,
-    lifecycle: Arc<lifecycle::GuestIndices>,
-    valves: Option<Arc<valves::GuestIndices>>,
-    handover: Option<Arc<handover::GuestIndices>>,
-    pipe: Option<Arc<pipe::GuestIndices>>,
-    manifold: Option<Arc<manifold::GuestIndices>>,
-    filter: Option<Arc<filter::GuestIndices>>,
-}
-
-/// The exports of one instance.
-pub(crate) struct Exports {
-    pub(crate) lifecycle: lifecycle::Guest,
-    pub(crate) valves: Option<valves::Guest>,
-    pub(crate) handover: Option<handover::Guest>,
-    pub(crate) pipe: Option<pipe::Guest>,
-    pub(crate) manifold: Option<manifold::Guest>,
-    pub(crate) filter: Option<filter::Guest>,
-}
-
-impl Blueprint {
-    /// Finds the exports. An interface of the right name and the wrong shape is an error.
-    pub(crate) fn new(
-        pre: InstancePre<State>,
-        roles: &std::collections::BTreeSet<model::plugin::Role>,
-    ) -> wasmtime::Result<Self> {
-        use model::plugin::Role;
-        macro_rules! find {
-            ($role:ident, $module:ident) => {
-                roles
-                    .contains(&Role::$role)
-                    .then(|| $module::GuestIndices::new(&pre).map(Arc::new))
-                    .transpose()?
-            };
-        }
-        Ok(Self {
-            lifecycle: Arc::new(lifecycle::GuestIndices::new(&pre)?),
-            valves: find!(Valves, valves),
-            handover: find!(Handover, handover),
-            pipe: find!(Pipe, pipe),
-            manifold: find!(Manifold, manifold),
-            filter: find!(Filter, filter),
-            pre,
-        })
-    }
-}
 
 /// One instance.
 pub(crate) struct Instance {
@@ -86,29 +37,26 @@ impl Instance {
         shared: &Arc<Shared>,
         blueprint: &Blueprint,
         valves: &Arc<str>,
+        ongoing: &Arc<Ongoing>,
     ) -> Result<Self, Fault> {
-        match Self::try_new(Arc::clone(shared), blueprint, Arc::clone(valves)).await {
+        let state = || State::new(Arc::clone(shared), Arc::clone(valves), Arc::clone(ongoing));
+        match Self::try_new(shared, blueprint, state()).await {
             Err(Fault::Unavailable { .. }) if shared.host.shed_idle() => {
-                Self::try_new(Arc::clone(shared), blueprint, Arc::clone(valves)).await
+                Self::try_new(shared, blueprint, state()).await
             }
             made => made,
         }
     }
 
-    async fn try_new(
-        shared: Arc<Shared>,
-        blueprint: &Blueprint,
-        valves: Arc<str>,
-    ) -> Result<Self, Fault> {
+    async fn try_new(shared: &Shared, blueprint: &Blueprint, state: State) -> Result<Self, Fault> {
         let fuel = shared.limits.get(Limit::StartFuel);
-        let engine = shared.host.engine.clone();
-        let mut store = Store::new(&engine, State::new(Arc::clone(&shared), valves));
+        let mut store = Store::new(&shared.host.engine, state);
         let made = Self::instantiate(&mut store, blueprint, fuel).await;
         let used = fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         add(&shared.counters.fuel, used);
         let exports = made.map_err(|e| {
             let refused = store.data_mut().limiter.take_refused();
-            start_fault(trap::fault(&e, &shared.limits, refused), &shared)
+            start_fault(trap::fault(&e, &shared.limits, refused), shared)
         })?;
         add(&shared.counters.instances_made, 1);
         add(&shared.counters.instances, 1);
@@ -139,27 +87,12 @@ impl Instance {
             }
         });
         let instance = blueprint.pre.instantiate_async(&mut *store).await?;
-        macro_rules! load {
-            ($field:ident) => {
-                match &blueprint.$field {
-                    Some(indices) => Some(indices.load(&mut *store, &instance)?),
-                    None => None,
-                }
-            };
-        }
-        Ok(Exports {
-            lifecycle: blueprint.lifecycle.load(&mut *store, &instance)?,
-            valves: load!(valves),
-            handover: load!(handover),
-            pipe: load!(pipe),
-            manifold: load!(manifold),
-            filter: load!(filter),
-        })
+        blueprint.load(store, &instance)
     }
 
     /// Runs one export with its own budget of fuel. On any error but a plugin's own failure the instance must be thrown away.
     pub(crate) async fn run<R>(&mut self, work: Work<R>) -> Result<R, Fault> {
-        self.begin(work.fuel, work.given);
+        self.begin(&work);
         let outcome = (work.run)(&mut self.store, &self.exports).await;
         self.end();
         let state = self.store.data_mut();
@@ -173,9 +106,10 @@ impl Instance {
                     value: limits.get(limit),
                 })
             }
-            Ok(result) => result.map_err(trap::said),
+            Ok(result) => result.map_err(|failure| state.shared.redacted(trap::said(failure))),
             Err(error) => {
                 let fault = trap::fault(&error, limits, refused);
+                let fault = state.shared.redacted(fault);
                 Err(if work.is_start {
                     start_fault(fault, &state.shared)
                 } else {
@@ -185,14 +119,15 @@ impl Instance {
         }
     }
 
-    fn begin(&mut self, fuel: u64, bytes: usize) {
+    fn begin<R>(&mut self, work: &Work<R>) {
+        let (fuel, bytes) = (work.fuel, work.given);
         self.fuel_given = fuel;
         // Fuel is always configured, so this cannot fail; if it did, the call would run on the fuel left over.
         let _configured = self.store.fuel_async_yield_interval(Some(YIELD_EVERY));
         let _configured = self.store.set_fuel(fuel);
         let output = self.store.data().shared.limits.size(Limit::OutputBytes);
         self.store.set_hostcall_fuel(output.saturating_add(bytes));
-        self.store.data_mut().begin(bytes);
+        self.store.data_mut().begin(bytes, &work.ongoing);
         self.calls += 1;
     }
 
@@ -230,19 +165,9 @@ pub(crate) struct Work<R> {
     pub(crate) given: usize,
     /// One of the calls a start consists of: its own limits are named in errors.
     pub(crate) is_start: bool,
+    pub(crate) ongoing: Arc<Ongoing>,
     pub(crate) run: Run<R>,
 }
-
-/// Calls an export on a store.
-pub(crate) type Run<R> = Box<
-    dyn for<'a> FnOnce(
-            &'a mut Store<State>,
-            &'a Exports,
-        ) -> model::BoxFuture<
-            'a,
-            wasmtime::Result<Result<R, crate::bindings::weir::types::values::Failure>>,
-        > + Send,
->;
 
 /// Errors of a start name the start's limits.
 fn start_fault(fault: Fault, shared: &Shared) -> Fault {

@@ -6,12 +6,14 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use model::error::Fault;
 use model::ports::Clock;
 use tokio::sync::Semaphore;
 
+use crate::ongoing::Ongoing;
 use crate::runtime::SetupError;
 
 /// CPU time a call may use on the fast lane. A short call takes some 10 µs.
@@ -42,36 +44,29 @@ impl Lanes {
         Ok(Self { slow: Some(slow) })
     }
 
-    /// Runs a call, here first, on the slow lane when it takes long; there in `turns`, the plugin's own. Dropping the returned
-    /// future ends the call.
-    pub(crate) async fn run<F>(
+    /// Runs a call, here first, on the slow lane when it takes long; there in `turns`, the plugin's own. Ends it when it has used
+    /// more CPU than it may. Dropping the returned future ends the call.
+    pub(crate) async fn run<F, R>(
         &self,
+        ongoing: &Arc<Ongoing>,
         clock: &dyn Clock,
         turns: &Arc<Semaphore>,
         future: F,
-    ) -> F::Output
+    ) -> Result<R, Fault>
     where
-        F: Future + Send + 'static,
-        F::Output: Send,
+        F: Future<Output = Result<R, Fault>> + Send + 'static,
+        R: Send + 'static,
     {
         let mut future = Box::pin(future);
-        if let Some(output) = poll_for(clock, future.as_mut()).await {
+        if let Some(output) = while_short(ongoing, clock, future.as_mut()).await {
             return output;
         }
         let Some(slow) = &self.slow else {
             return future.await;
         };
-        let future = in_turns(Arc::clone(turns), future);
-        let span = tracing::Span::current();
-        let mut task = AbortOnDrop(slow.spawn(tracing::Instrument::instrument(future, span)));
-        match (&mut task.0).await {
-            Ok(output) => output,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // Cancelled: the runtime is going down with the process; nobody waits for an answer.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        ongoing.cpu.leaves_home();
+        let future = in_turns(Arc::clone(turns), metered(Arc::clone(ongoing), future));
+        AbortOnDrop::new(slow.spawn(tracing::Instrument::in_current_span(future))).await
     }
 }
 
@@ -104,24 +99,47 @@ async fn in_turns<F: Future>(turns: Arc<Semaphore>, mut future: Pin<Box<F>>) -> 
     .await
 }
 
-/// Polls until the future is done or has used up [`PATIENCE`] (none).
-async fn poll_for<F: Future>(clock: &dyn Clock, mut future: Pin<&mut F>) -> Option<F::Output> {
-    let mut used = Duration::ZERO;
+/// Polls until the future is done, or has used up what it may, or has used up [`PATIENCE`] (none). A poll takes a millisecond at
+/// most here, so the time on the clock is near enough to the CPU time, and cheaper to read.
+async fn while_short<R>(
+    ongoing: &Ongoing,
+    clock: &dyn Clock,
+    mut future: Pin<&mut impl Future<Output = Result<R, Fault>>>,
+) -> Option<Result<R, Fault>> {
     poll_fn(move |cx| {
         let begin = clock.monotonic();
-        match future.as_mut().poll(cx) {
+        let outcome = future.as_mut().poll(cx);
+        let within = ongoing.cpu.book(clock.monotonic().saturating_sub(begin));
+        match outcome {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => {
-                used += clock.monotonic().saturating_sub(begin);
-                if used > PATIENCE {
-                    Poll::Ready(None)
-                } else {
-                    Poll::Pending
-                }
-            }
+            Poll::Pending if !within => Poll::Ready(Some(Err(ongoing.cpu.exceeded()))),
+            Poll::Pending if ongoing.cpu.used() > PATIENCE => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
         }
     })
     .await
+}
+
+/// Polls until the future is done or has used up what it may; by the thread's own clock, since others often interrupt the slow lane.
+fn metered<R>(
+    ongoing: Arc<Ongoing>,
+    mut future: Pin<Box<impl Future<Output = Result<R, Fault>>>>,
+) -> Pin<Box<impl Future<Output = Result<R, Fault>>>> {
+    Box::pin(poll_fn(move |cx| {
+        let begin = thread_time();
+        let outcome = future.as_mut().poll(cx);
+        let within = ongoing.cpu.book(thread_time().saturating_sub(begin));
+        if outcome.is_pending() && !within {
+            return Poll::Ready(Err(ongoing.cpu.exceeded()));
+        }
+        outcome
+    }))
+}
+
+/// CPU time of this thread.
+fn thread_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(now).unwrap_or_default()
 }
 
 impl Drop for Lanes {
@@ -132,7 +150,29 @@ impl Drop for Lanes {
     }
 }
 
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+/// A task that ends when nobody waits for it any more. A panic of it is passed on.
+pub(crate) struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> AbortOnDrop<T> {
+    pub(crate) fn new(task: tokio::task::JoinHandle<T>) -> Self {
+        Self(task)
+    }
+}
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match ready!(Pin::new(&mut self.0).poll(cx)) {
+            Ok(output) => Poll::Ready(output),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Cancelled: the runtime is going down with the process; nobody waits for an answer.
+                Err(_) => Poll::Pending,
+            },
+        }
+    }
+}
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {

@@ -1,6 +1,6 @@
 //! The sandbox: compiles, caches, links, instantiates, limits and calls plugins. It knows nothing of catalogs or HTTP servers.
 //!
-//! Three clocks of state: [`Sandbox`] lives as long as the host (engine, linkers), a loaded plugin as long as its version
+//! Three clocks of state: [`Sandbox`] lives as long as the host (engine, linker), a loaded plugin as long as its version
 //! (compiled component, grants, valves), a `Store` as long as an instance, and its budget as long as a call.
 
 mod admission;
@@ -10,27 +10,31 @@ mod cache;
 mod call;
 mod candidate;
 mod compile;
+mod exports;
 mod host;
 mod instance;
+mod json;
 mod lanes;
 mod limiter;
 mod link;
+mod ongoing;
 mod plugin;
 mod pool;
+mod redact;
 mod runtime;
 mod state;
 mod trap;
 mod usage;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 
 use model::BoxFuture;
 use model::component::ComponentFile;
 use model::error::LoadError;
+use model::exchange::Exchange;
 use model::plugin::{Admission, Candidate, Loader};
-use model::ports::{Clock, Egress, StateStore};
+use model::ports::{Clock, Egress, SecretStore, StateStore};
 
 pub use compile::{CompileLimits, CompileWorker, compile_worker};
 pub use runtime::{Allocation, SetupError};
@@ -59,6 +63,10 @@ pub struct SandboxPorts {
     pub state: Arc<dyn StateStore>,
     /// Outgoing HTTP (`wasi:http`).
     pub egress: Arc<dyn Egress>,
+    /// Other plugins (`weir:host/{events,calls,points,metrics,grants}`).
+    pub exchange: Arc<dyn Exchange>,
+    /// Secrets (`weir:host/secrets`).
+    pub secrets: Arc<dyn SecretStore>,
 }
 
 /// The sandbox of one host process.
@@ -70,36 +78,33 @@ pub struct Sandbox {
 pub(crate) struct Host {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) allocation: Allocation,
-    pub(crate) linkers: link::Linkers,
+    pub(crate) linker: wasmtime::component::Linker<state::State>,
     pub(crate) cache: cache::Cache,
     pub(crate) lanes: lanes::Lanes,
     pub(crate) ports: SandboxPorts,
     /// Pools of the loaded plugins, so that one can take back idle instances when another needs room.
     pub(crate) pools: Mutex<Vec<Weak<pool::Pool>>>,
-    /// Versions of each plugin that have started and not stopped, for `grants.present`.
-    pub(crate) present: Mutex<BTreeMap<model::id::PluginId, usize>>,
 }
 
 impl Sandbox {
-    /// Makes the engine, the linkers and the cache folder.
+    /// Makes the engine, the linker and the cache folder.
     ///
     /// # Errors
     /// [`SetupError`] when the machine cannot run WebAssembly this way, or the cache folder is not safe.
     pub fn new(config: SandboxConfig, ports: SandboxPorts) -> Result<Self, SetupError> {
         let (engine, allocation) = runtime::engine(config.allocation, config.max_instances)?;
-        let linkers = link::Linkers::new(&engine)?;
+        let linker = link::linker(&engine)?;
         let compiler = compile::Compiler::new(config.compiler, allocation);
         let cache = cache::Cache::open(config.cache_dir, config.cache_bytes, &engine, compiler)?;
         Ok(Self {
             inner: Arc::new(Host {
                 engine,
                 allocation,
-                linkers,
+                linker,
                 cache,
                 lanes: lanes::Lanes::new()?,
                 ports,
                 pools: Mutex::default(),
-                present: Mutex::default(),
             }),
         })
     }

@@ -1,4 +1,5 @@
-//! Linkers: which imports a component finds. Made once; grants are checked before linking and, for optional ones, in the call.
+//! The linker: which imports a component finds. Made once; grants are checked before linking and again in each call, so that what is
+//! optional and not granted is there and answers `denied`.
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
@@ -18,12 +19,13 @@ const WASI: [&str; 6] = [
     "wasi:sockets/",
 ];
 /// Interfaces of ours that need no grant.
-const BASE: [&str; 7] = [
+const BASE: [&str; 8] = [
     "weir:host/log",
     "weir:host/valves",
     "weir:host/grants",
     "weir:host/chat",
     "weir:host/hooking",
+    "weir:host/points",
     "weir:types/values",
     "weir:types/batches",
 ];
@@ -40,42 +42,27 @@ pub(crate) fn is_our_track(version: &str) -> bool {
     version.starts_with("0.1.")
 }
 
-/// The two sets of imports.
-pub(crate) struct Linkers {
-    /// What this version implements.
-    pub(crate) implemented: Linker<State>,
-    /// The same, and `denied` for the rest: for plugins that may do without.
-    pub(crate) with_denied: Linker<State>,
-}
-
-impl Linkers {
-    pub(crate) fn new(engine: &Engine) -> Result<Self, SetupError> {
-        let build = || -> wasmtime::Result<Self> {
-            let implemented = implemented(engine)?;
-            let mut with_denied = implemented.clone();
-            host::events::add_to_linker::<_, HasSelf<State>>(&mut with_denied, |s| s)?;
-            host::calls::add_to_linker::<_, HasSelf<State>>(&mut with_denied, |s| s)?;
-            host::secrets::add_to_linker::<_, HasSelf<State>>(&mut with_denied, |s| s)?;
-            host::metrics::add_to_linker::<_, HasSelf<State>>(&mut with_denied, |s| s)?;
-            Ok(Self {
-                implemented,
-                with_denied,
-            })
-        };
-        build().map_err(SetupError::Engine)
-    }
-}
-
-fn implemented(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+/// All there is to import.
+pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>, SetupError> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    types::values::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
-    host::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
-    host::valves::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
-    host::grants::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
-    host::state::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
-    host::chat::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
-    host::hooking::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
+    add_all(&mut linker).map_err(SetupError::Engine)?;
     Ok(linker)
+}
+
+fn add_all(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    types::values::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::log::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::valves::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::grants::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::state::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::events::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::calls::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::secrets::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::metrics::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::points::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::chat::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    host::hooking::add_to_linker::<_, HasSelf<State>>(linker, |s| s)?;
+    Ok(())
 }

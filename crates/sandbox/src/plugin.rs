@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex};
 use model::BoxFuture;
 use model::chat::{ChatRequest, Direction, FilterMessage, Model, Reply};
 use model::error::{Fault, StageError};
+use model::events::Event;
+use model::exchange::{Cause, PeerRequest};
+use model::hooks::HookCall;
 use model::id::PluginRef;
 use model::limits::Limit;
 use model::plugin::{About, Plugin, Role, Usage};
 use model::settings::PluginSettings;
-use wasmtime::component::Resource;
 
-use crate::bindings::exports::weir::plugin::{filter, pipe};
-use crate::call::{self, Kind, call};
-use crate::host::chat::ReplySlot;
-use crate::instance::{Blueprint, Exports, Instance, Run};
+use crate::call::{self, Ask, Kind, call};
+use crate::exports::{self, Blueprint, Run};
+use crate::instance::Instance;
+use crate::json;
+use crate::ongoing::Ongoing;
 use crate::pool::Pool;
 use crate::state::Shared;
 use crate::usage::add;
@@ -72,35 +75,34 @@ impl Valves {
 
 impl Loaded {
     /// A warm instance, or a new one, that knows the valves in force.
-    pub(crate) async fn ready_instance(&self) -> Result<Instance, Fault> {
+    pub(crate) async fn ready_instance(&self, ongoing: &Arc<Ongoing>) -> Result<Instance, Fault> {
         // What is seldom done is boxed, so that the future of an ordinary call stays small.
         let mut instance = match self.pool.take() {
             Some(instance) => instance,
-            None => Box::pin(self.new_instance()).await?,
+            None => Box::pin(self.new_instance(ongoing)).await?,
         };
         if self.valves.changes() == instance.valves_change {
             return Ok(instance);
         }
         // A plugin that refuses new valves has been told; its refusal went to whoever made the change.
-        match Box::pin(self.tell_valves(&mut instance)).await {
+        match Box::pin(self.tell_valves(&mut instance, ongoing)).await {
             Err(fault) if fault.said().is_none() => Err(fault),
             Ok(()) | Err(_) => Ok(instance),
         }
     }
 
-    /// Makes and initialises an instance.
-    pub(crate) async fn new_instance(&self) -> Result<Instance, Fault> {
+    /// Makes and initialises an instance, for the call under way.
+    pub(crate) async fn new_instance(&self, ongoing: &Arc<Ongoing>) -> Result<Instance, Fault> {
         call::within(&self.shared, Limit::StartDeadlineMs, async {
             let (change, values) = self.valves.now();
-            let mut instance = Instance::new(&self.shared, &self.blueprint, &values).await?;
+            let mut instance =
+                Instance::new(&self.shared, &self.blueprint, &values, ongoing).await?;
             let config = format!(
                 r#"{{"config":{},"valves":{values}}}"#,
                 serde_json::Value::Object(self.settings.config.clone())
             );
-            let init: Run<()> = Box::new(move |store, exports| {
-                Box::pin(async move { exports.lifecycle.call_init(store, &config).await })
-            });
-            instance.run(Kind::Start.work(&self.shared, init)).await?;
+            let init = Kind::Start.work(&self.shared, ongoing, exports::init(config));
+            instance.run(init).await?;
             instance.valves_change = if self.valves.announce {
                 change.wrapping_sub(1)
             } else {
@@ -112,22 +114,19 @@ impl Loaded {
     }
 
     /// Tells an instance the valves in force, unless it knows them.
-    async fn tell_valves(&self, instance: &mut Instance) -> Result<(), Fault> {
+    async fn tell_valves(
+        &self,
+        instance: &mut Instance,
+        ongoing: &Arc<Ongoing>,
+    ) -> Result<(), Fault> {
         let (change, values) = self.valves.now();
         instance.valves_change = change;
         instance.state().valves = Arc::clone(&values);
         if !self.about.roles.contains(&Role::Valves) {
             return Ok(());
         }
-        let updated: Run<()> = Box::new(move |store, exports| {
-            Box::pin(async move {
-                match &exports.valves {
-                    Some(guest) => guest.call_updated(store, &values.to_string()).await,
-                    None => Ok(Ok(())),
-                }
-            })
-        });
-        instance.run(Kind::Start.work(&self.shared, updated)).await
+        let updated = Kind::Start.work(&self.shared, ongoing, exports::updated(values));
+        instance.run(updated).await
     }
 
     fn error(&self, fault: Fault) -> StageError {
@@ -140,18 +139,48 @@ impl Loaded {
         }
     }
 
-    /// Calls an export with so many bytes, and names the plugin in what goes wrong.
-    fn named<R: Send + 'static>(
+    /// Makes one of the calls a start consists of.
+    fn managed<R: Send + 'static>(
         self: Arc<Self>,
-        kind: Kind,
-        given: usize,
         run: Run<R>,
+    ) -> BoxFuture<'static, Result<R, StageError>> {
+        let ask = Ask {
+            kind: Kind::Start,
+            given: 0,
+            cause: Cause::default(),
+            run,
+        };
+        self.serve(ask)
+    }
+
+    /// Calls an export, and names the plugin in what goes wrong.
+    fn serve<R: Send + 'static>(
+        self: Arc<Self>,
+        ask: Ask<R>,
     ) -> BoxFuture<'static, Result<R, StageError>> {
         Box::pin(async move {
             let plugin = Arc::clone(&self);
-            call(self, kind, given, run)
-                .await
-                .map_err(|fault| plugin.error(fault))
+            plugin.check_input(ask.given)?;
+            call(self, ask).await.map_err(|fault| plugin.error(fault))
+        })
+    }
+
+    /// Calls an export that answers with JSON. `what` names the answer in errors.
+    fn serve_json(
+        self: Arc<Self>,
+        ask: Ask<String>,
+        what: &'static str,
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        Box::pin(async move {
+            let plugin = Arc::clone(&self);
+            let json = self.serve(ask).await?;
+            add(&plugin.shared.counters.bytes_out, json.len() as u64);
+            match json::check(&json) {
+                Ok(()) => Ok(json),
+                Err(reason) => {
+                    Err(plugin.error(Fault::Internal(format!("it returned {what} that {reason}"))))
+                }
+            }
         })
     }
 
@@ -166,14 +195,6 @@ impl Loaded {
         }
         Ok(())
     }
-}
-
-/// The error for a role the plugin lacks; the engine asks only for roles it has.
-fn lacks<R>(role: Role) -> wasmtime::Result<R> {
-    Err(wasmtime::format_err!(
-        "the plugin has no {} role",
-        role.name()
-    ))
 }
 
 impl std::fmt::Debug for Loaded {
@@ -192,146 +213,106 @@ impl Plugin for Loaded {
     }
 
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StageError>> {
-        let plugin = Arc::clone(&self);
-        let run: Run<()> = Box::new(|store, exports| Box::pin(exports.lifecycle.call_start(store)));
-        Box::pin(async move {
-            self.named(Kind::Start, 0, run).await?;
-            plugin.shared.host.arrived(&plugin.about.manifest.id);
-            Ok(())
-        })
+        self.managed(exports::start())
     }
 
     fn stop(self: Arc<Self>) -> BoxFuture<'static, Result<(), StageError>> {
-        self.shared.host.left(&self.about.manifest.id);
-        let run: Run<()> = Box::new(|store, exports| {
-            Box::pin(async move {
-                exports.lifecycle.call_stop(store).await?;
-                Ok(Ok(()))
-            })
-        });
-        self.named(Kind::Start, 0, run)
+        self.managed(exports::stop())
     }
 
     fn chat(
         self: Arc<Self>,
         request: ChatRequest,
         reply: Box<dyn Reply>,
+        cause: Cause,
     ) -> BoxFuture<'static, Result<(), StageError>> {
-        let bytes = request.body.len() + request.messages.len() + request.user_message.len();
-        if let Err(error) = self.check_input(bytes) {
-            return Box::pin(std::future::ready(Err(error)));
-        }
-        let request = pipe::Request {
-            model: request.model,
-            user_message: request.user_message,
-            messages: request.messages,
-            body: request.body,
-            user: request.user,
-            metadata: request.metadata,
-        };
-        let run: Run<()> = Box::new(move |store, exports| {
-            Box::pin(async move {
-                let Some(guest) = &exports.pipe else {
-                    return lacks(Role::Pipe);
-                };
-                let slot = store.data_mut().table.push(ReplySlot::new(reply))?;
-                let borrowed = Resource::new_borrow(slot.rep());
-                let outcome = guest.call_run(&mut *store, &request, borrowed).await;
-                // The reply ends with the call: a guest cannot keep it for later.
-                store.data_mut().table.delete(slot)?;
-                outcome
-            })
-        });
-        self.named(Kind::Call, bytes, run)
+        let given = request.body.len() + request.messages.len() + request.user_message.len();
+        self.serve(Ask {
+            kind: Kind::Call,
+            given,
+            cause,
+            run: exports::chat(request, reply),
+        })
     }
 
     fn filter(
         self: Arc<Self>,
         direction: Direction,
         message: FilterMessage,
+        cause: Cause,
     ) -> BoxFuture<'static, Result<String, StageError>> {
-        let bytes = message.body.len();
-        if let Err(error) = self.check_input(bytes) {
-            return Box::pin(std::future::ready(Err(error)));
-        }
-        let message = filter::Message {
-            body: message.body,
-            user: message.user,
-            model: message.model,
-            metadata: message.metadata,
+        let ask = Ask {
+            kind: Kind::Call,
+            given: message.body.len(),
+            cause,
+            run: exports::filter(direction, message),
         };
-        let run: Run<String> = Box::new(move |store, exports| {
-            Box::pin(async move {
-                let Some(guest) = &exports.filter else {
-                    return lacks(Role::Filter);
-                };
-                match direction {
-                    Direction::Inlet => guest.call_inlet(store, &message).await,
-                    Direction::Outlet => guest.call_outlet(store, &message).await,
-                }
-            })
-        });
-        Box::pin(async move {
-            let plugin = Arc::clone(&self);
-            let body = self.named(Kind::Call, bytes, run).await?;
-            add(&plugin.shared.counters.bytes_out, body.len() as u64);
-            match serde_json::from_str::<serde::de::IgnoredAny>(&body) {
-                Ok(_) => Ok(body),
-                Err(e) => Err(plugin.error(Fault::Internal(format!(
-                    "it returned a body that is not JSON: {e}"
-                )))),
-            }
+        self.serve_json(ask, "a body")
+    }
+
+    fn hook(
+        self: Arc<Self>,
+        call: HookCall,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        let ask = Ask {
+            kind: Kind::Hook,
+            given: call.context.len(),
+            cause,
+            run: exports::hook(call),
+        };
+        self.serve_json(ask, "a document")
+    }
+
+    fn on_event(self: Arc<Self>, event: Arc<Event>) -> BoxFuture<'static, Result<(), StageError>> {
+        self.serve(Ask {
+            kind: Kind::Call,
+            given: event.payload.len(),
+            cause: event.cause.clone(),
+            run: exports::on_event(&event),
         })
     }
 
+    fn handle(
+        self: Arc<Self>,
+        request: PeerRequest,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        let ask = Ask {
+            kind: Kind::Call,
+            given: request.payload.len(),
+            cause,
+            run: exports::handle(request),
+        };
+        self.serve_json(ask, "an answer")
+    }
+
     fn models(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<Model>, StageError>> {
-        let run: Run<Vec<Model>> = Box::new(|store, exports: &Exports| {
-            Box::pin(async move {
-                let Some(guest) = &exports.manifold else {
-                    return lacks(Role::Manifold);
-                };
-                let models = guest.call_models(store).await?;
-                Ok(models.map(|list| {
-                    list.into_iter()
-                        .map(|m| Model {
-                            id: m.id,
-                            name: m.name,
-                        })
-                        .collect()
-                }))
-            })
-        });
-        self.named(Kind::Start, 0, run)
+        self.managed(exports::models())
     }
 
     fn set_valves(self: Arc<Self>, json: Arc<str>) -> BoxFuture<'static, Result<(), StageError>> {
         self.valves.set(json);
         Box::pin(async move {
             let plugin = Arc::clone(&self);
+            let ongoing = Ongoing::new(&self.shared, Kind::Start, Cause::default());
+            let for_call = Arc::clone(&ongoing);
             let work = Box::pin(async move {
                 let mut instance = match plugin.pool.take() {
                     Some(instance) => instance,
-                    None => plugin.new_instance().await?,
+                    None => plugin.new_instance(&for_call).await?,
                 };
-                let told = plugin.tell_valves(&mut instance).await;
+                let told = plugin.tell_valves(&mut instance, &for_call).await;
                 call::settle(&plugin, instance, &told);
                 told
             });
-            let told = call::take_turn(&self, Kind::Start, work);
+            let told = call::take_turn(&self, &ongoing, work);
             told.await.map_err(|fault| self.error(fault))
         })
     }
 
     fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<u8>, StageError>> {
-        let run: Run<Vec<u8>> = Box::new(|store, exports| {
-            Box::pin(async move {
-                match &exports.handover {
-                    Some(guest) => guest.call_snapshot(store).await,
-                    None => lacks(Role::Handover),
-                }
-            })
-        });
-        self.named(Kind::Start, 0, run)
+        self.managed(exports::snapshot())
     }
 
     fn restore(
@@ -339,15 +320,7 @@ impl Plugin for Loaded {
         from_version: String,
         snapshot: Vec<u8>,
     ) -> BoxFuture<'static, Result<(), StageError>> {
-        let run: Run<()> = Box::new(move |store, exports| {
-            Box::pin(async move {
-                match &exports.handover {
-                    Some(guest) => guest.call_restore(store, &from_version, &snapshot).await,
-                    None => lacks(Role::Handover),
-                }
-            })
-        });
-        self.named(Kind::Start, 0, run)
+        self.managed(exports::restore(from_version, snapshot))
     }
 
     fn usage(&self) -> Usage {

@@ -1,9 +1,14 @@
 //! What a store holds: WASI's context, the limiter, the budget of the call under way, and what the host functions need.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use model::grants::Grants;
+use model::error::Fault;
+use model::exchange::Caller;
+use model::grants::{Capability, Grants};
+use model::id::PluginId;
 use model::limits::{Limit, Limits};
+use model::plugin::About;
 use model::ports::HttpClient;
 use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
@@ -14,9 +19,11 @@ use crate::Host;
 use crate::bindings::weir::host::log::Level;
 use crate::budget::Budget;
 use crate::host::http::HttpHooks;
-use crate::host::log::GuestLog;
+use crate::host::log::{self, GuestLog};
 use crate::host::stdio::StdStream;
 use crate::limiter::Limiter;
+use crate::ongoing::Ongoing;
+use crate::redact::Secrets;
 use crate::usage::Counters;
 
 /// What one version of a plugin shares among its instances.
@@ -24,8 +31,8 @@ pub(crate) struct Shared {
     pub(crate) host: Arc<Host>,
     /// The plugin's name in the log: its id, or its file while it is being described.
     pub(crate) name: Arc<str>,
-    /// Whose state it is; none while it is being described.
-    pub(crate) id: Option<model::id::PluginId>,
+    /// What it is; none while it is being described, and then nothing is granted.
+    pub(crate) about: Option<Arc<About>>,
     pub(crate) limits: Limits,
     pub(crate) grants: Grants,
     pub(crate) counters: Arc<Counters>,
@@ -33,6 +40,52 @@ pub(crate) struct Shared {
     pub(crate) slow_turns: Arc<Semaphore>,
     /// Sends its HTTP requests; none without a grant.
     pub(crate) http: Option<Arc<dyn HttpClient>>,
+    /// Secrets it was given.
+    pub(crate) secrets: Arc<Secrets>,
+}
+
+impl Shared {
+    /// The plugin's id; none while it is being described.
+    pub(crate) fn id(&self) -> Option<&PluginId> {
+        self.about.as_ref().map(|about| &about.manifest.id)
+    }
+
+    /// Counts a use of something ungranted; tells it in the log, at most once a minute.
+    pub(crate) fn denied(&self, capability: Capability, reason: impl FnOnce() -> String) {
+        let now = self.host.ports.clock.monotonic();
+        if let Some(times) = self.counters.denied(capability, now) {
+            let reason = self.secrets.redact(&reason()).into_owned();
+            tracing::warn!(
+                plugin = %self.name,
+                capability = capability.name(),
+                times,
+                reason = %log::clean(&reason),
+                "plugin was denied what it asked for"
+            );
+        }
+    }
+
+    /// The fault without secrets.
+    pub(crate) fn redacted(&self, fault: Fault) -> Fault {
+        if self.secrets.is_empty() {
+            return fault;
+        }
+        let clean = |text: String| self.secrets.redact(&text).into_owned();
+        match fault {
+            Fault::Invalid(text) => Fault::Invalid(clean(text)),
+            Fault::Transient {
+                message,
+                retry_after_ms,
+            } => Fault::Transient {
+                message: clean(message),
+                retry_after_ms,
+            },
+            Fault::Refused(text) => Fault::Refused(clean(text)),
+            Fault::Internal(text) => Fault::Internal(clean(text)),
+            Fault::Trapped(text) => Fault::Trapped(clean(text)),
+            other => other,
+        }
+    }
 }
 
 /// What one store holds.
@@ -40,6 +93,8 @@ pub(crate) struct State {
     pub(crate) shared: Arc<Shared>,
     pub(crate) limiter: Limiter,
     pub(crate) budget: Budget,
+    /// The call under way.
+    pub(crate) ongoing: Arc<Ongoing>,
     /// The valves this instance knows.
     pub(crate) valves: Arc<str>,
     pub(crate) table: ResourceTable,
@@ -52,7 +107,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(shared: Arc<Shared>, valves: Arc<str>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, valves: Arc<str>, ongoing: Arc<Ongoing>) -> Self {
         let limits = &shared.limits;
         let log = Arc::new(GuestLog::new(&shared));
         let std_streams = [
@@ -68,6 +123,7 @@ impl State {
                 Arc::clone(&shared.counters),
             ),
             budget: Budget::new(0),
+            ongoing,
             valves,
             table,
             wasi: wasi(limits, &std_streams),
@@ -82,10 +138,19 @@ impl State {
 
 impl State {
     /// A call begins, with this many bytes: its own budget.
-    pub(crate) fn begin(&mut self, given: usize) {
+    pub(crate) fn begin(&mut self, given: usize, ongoing: &Arc<Ongoing>) {
         self.budget = Budget::new(given);
+        self.ongoing = Arc::clone(ongoing);
         self.log.begin();
         self.hooks.begin();
+    }
+
+    /// The plugin that asks the host for something, and why it runs; none while it is being described.
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        self.shared.id().map(|id| Caller {
+            plugin: id.clone(),
+            cause: self.ongoing.cause.clone(),
+        })
     }
 
     /// A call ends: what it printed without a line end is written out.
@@ -95,6 +160,12 @@ impl State {
         }
         self.log.end();
     }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The command interfaces of WASI, giving nothing: no environment, arguments, folders or network.

@@ -59,6 +59,13 @@ fn what_is_costly_is_counted() {
     check(&wat("(component (core module (memory i64 1)))"), "memory64");
 }
 
+#[test]
+fn the_track_is_that_of_the_export() {
+    let of = |e: &str| track(&["weir:plugin/pipe@9.9.9".into(), e.into()]);
+    assert_eq!(of("weir:plugin/lifecycle@0.1.3"), "0.1");
+    assert_eq!(of("weir:plugin/lifecycle@1.20.0"), "1.20");
+}
+
 fn admission(grantable: &[Capability]) -> Admission {
     Admission {
         limits: Limits::defaults(),
@@ -87,7 +94,7 @@ fn imports_need_the_host_and_a_grant() {
     assert!(
         ask("weir:host/events@0.1.0", &[])
             .unwrap_err()
-            .contains("does not provide yet")
+            .contains("grants.events")
     );
     assert!(
         ask("evil:host/escape@1.0.0", &[])

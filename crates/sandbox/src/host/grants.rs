@@ -14,7 +14,17 @@ impl Host for State {
     }
 
     fn present(&mut self, plugin: String) -> wasmtime::Result<bool> {
-        let present = self.shared.host.present.lock();
-        Ok(present.is_ok_and(|set| set.keys().any(|id| id.as_str() == plugin)))
+        let described = self.shared.about.is_some();
+        Ok(described && self.shared.host.ports.exchange.present(&plugin))
+    }
+
+    fn providers(&mut self, capability: String) -> wasmtime::Result<Vec<String>> {
+        if self.shared.about.is_none() {
+            return Ok(Vec::new());
+        }
+        let found = self.shared.host.ports.exchange.providers(&capability);
+        let ids: Vec<String> = found.iter().map(ToString::to_string).collect();
+        self.budget.bytes(ids.iter().map(String::len).sum());
+        Ok(ids)
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use http::header;
 use http_body_util::BodyExt;
-use model::limits::{Limit, Limits};
+use model::grants::Capability;
+use model::limits::Limit;
 use model::ports::{EgressError, HttpBody, HttpClient};
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
@@ -12,13 +13,11 @@ use wasmtime_wasi_http::{
 };
 
 use crate::state::Shared;
-use crate::usage::{Counters, add};
+use crate::usage::add;
 
 /// What an instance needs to send requests.
 pub(crate) struct HttpHooks {
-    client: Option<Arc<dyn HttpClient>>,
-    limits: Limits,
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
     /// Requests of the call under way.
     requests: u64,
 }
@@ -27,11 +26,9 @@ type IoFuture = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sent = Result<(http::Response<WasiBody>, IoFuture), Error>;
 
 impl HttpHooks {
-    pub(crate) fn new(shared: &Shared) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         Self {
-            client: shared.http.clone(),
-            limits: shared.limits.clone(),
-            counters: Arc::clone(&shared.counters),
+            shared: Arc::clone(shared),
             requests: 0,
         }
     }
@@ -43,15 +40,16 @@ impl HttpHooks {
 
     /// The client, if this request is granted and within the limits.
     fn admit(&mut self) -> Result<Arc<dyn HttpClient>, Error> {
-        let client = self.client.clone().ok_or_else(|| {
-            add(&self.counters.denials, 1);
+        let shared = &self.shared;
+        let client = shared.http.clone().ok_or_else(|| {
+            shared.denied(Capability::Http, || "the grant `http` is missing".into());
             Error::HttpRequestDenied
         })?;
         self.requests += 1;
-        if self.requests > self.limits.get(Limit::HttpRequests) {
+        if self.requests > shared.limits.get(Limit::HttpRequests) {
             return Err(Error::ConnectionLimitReached);
         }
-        add(&self.counters.http_requests, 1);
+        add(&shared.counters.http_requests, 1);
         Ok(client)
     }
 }
@@ -73,7 +71,7 @@ impl WasiHttpHooks for HttpHooks {
         _response_error: IoFuture,
     ) -> Box<dyn Future<Output = Sent> + Send> {
         let admitted = self.admit();
-        let counters = Arc::clone(&self.counters);
+        let shared = Arc::clone(&self.shared);
         Box::new(async move {
             let client = admitted?;
             let first_byte = options.and_then(|o| o.first_byte_timeout);
@@ -85,12 +83,13 @@ impl WasiHttpHooks for HttpHooks {
                 None => sending.await,
             };
             let response = response.map_err(|error| {
-                if matches!(error, EgressError::Denied(_)) {
-                    add(&counters.denials, 1);
+                match &error {
+                    EgressError::Denied(why) => shared.denied(Capability::Http, || why.clone()),
+                    _ => tracing::info!(%error, "outgoing request did not succeed"),
                 }
-                tracing::info!(%error, "outgoing request did not succeed");
                 wasi_error(error)
             })?;
+            shared.counters.used(Capability::Http);
             let body = response.map(|body| body.map_err(wasi_error).boxed_unsync());
             Ok((body, Box::new(std::future::ready(Ok(()))) as IoFuture))
         })

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use model::limits::Limit;
 
 use crate::bindings::weir::host::log::{Host, Level};
+use crate::redact::Secrets;
 use crate::state::{Shared, State};
 use crate::usage::{Counters, add};
 
@@ -18,6 +19,7 @@ pub(crate) struct GuestLog {
     name: Arc<str>,
     limit: u64,
     counters: Arc<Counters>,
+    pub(crate) secrets: Arc<Secrets>,
     used: AtomicU64,
     dropped: AtomicU64,
     /// Bytes not yet charged in fuel.
@@ -30,6 +32,7 @@ impl GuestLog {
             name: Arc::clone(&shared.name),
             limit: shared.limits.get(Limit::LogBytes),
             counters: Arc::clone(&shared.counters),
+            secrets: Arc::clone(&shared.secrets),
             used: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             uncharged: AtomicU64::new(0),
@@ -66,7 +69,10 @@ impl GuestLog {
             return;
         }
         add(&self.counters.log_lines, 1);
-        let (plugin, message, fields) = (&*self.name, clean(message), Fields(fields));
+        // Secrets go before the cut, which could leave a part of one.
+        let message = self.secrets.redact(message);
+        let fields = Fields(fields, &self.secrets);
+        let (plugin, message) = (&*self.name, clean(&message));
         match level {
             Level::Trace => {
                 tracing::trace!(target: "plugin", plugin, fields = %fields, "{message}")
@@ -84,7 +90,7 @@ impl GuestLog {
 }
 
 /// Cuts after [`MAX_LINE`] bytes and replaces control characters: a plugin cannot forge lines or write to a terminal.
-fn clean(text: &str) -> Cow<'_, str> {
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     let cut = text
         .get(..text.floor_char_boundary(MAX_LINE))
         .unwrap_or_default();
@@ -98,13 +104,14 @@ fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
-struct Fields<'a>(&'a [(String, String)]);
+struct Fields<'a>(&'a [(String, String)], &'a Secrets);
 
 impl std::fmt::Display for Fields<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, (key, value)) in self.0.iter().take(32).enumerate() {
             let space = if index == 0 { "" } else { " " };
-            write!(f, "{space}{}={:?}", clean(key), clean(value))?;
+            let (key, value) = (self.1.redact(key), self.1.redact(value));
+            write!(f, "{space}{}={:?}", clean(&key), clean(&value))?;
         }
         Ok(())
     }

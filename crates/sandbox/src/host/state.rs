@@ -1,6 +1,6 @@
 //! `weir:host/state`: the plugin's durable keys, behind its grant and its quota.
 
-use model::grants::StateGrant;
+use model::grants::{Capability, StateGrant};
 use model::id::PluginId;
 use model::limits::Limit;
 use model::ports::{Expect, Quota, StateError};
@@ -13,12 +13,19 @@ const MAX_LISTED: u32 = 1_000;
 
 impl State {
     /// The grant and whose state it is; none is counted as a denial.
-    fn state_grant(&mut self, key: Option<&str>) -> Result<PluginId, WitError> {
+    fn state_grant(&self, key: Option<&str>) -> Result<PluginId, WitError> {
         let covers = |grant: &StateGrant| key.is_none_or(|k| grant.covers(k));
-        match (&self.shared.grants.state, &self.shared.id) {
-            (Some(grant), Some(id)) if covers(grant) => Ok(id.clone()),
-            _ => {
-                self.denied();
+        match (&self.shared.grants.state, self.shared.id()) {
+            (Some(grant), Some(id)) if covers(grant) => {
+                self.shared.counters.used(Capability::State);
+                Ok(id.clone())
+            }
+            (grant, _) => {
+                self.shared
+                    .denied(Capability::State, || match (grant, key) {
+                        (Some(_), Some(key)) => format!("the key {key:?} is not granted"),
+                        _ => "the grant `state` is missing".into(),
+                    });
                 Err(WitError::Denied)
             }
         }

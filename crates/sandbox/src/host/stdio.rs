@@ -31,29 +31,41 @@ impl StdStream {
         let Ok(mut line) = self.line.lock() else {
             return;
         };
+        // A secret across the end of what is kept could not be recognised, so more is kept than is shown.
+        let most = MAX_LINE + self.log.secrets.longest();
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
-            let room = MAX_LINE.saturating_sub(line.len());
+            let room = most.saturating_sub(line.len());
             line.extend(piece.iter().take(room));
             if piece.ends_with(b"\n") {
-                let text = String::from_utf8_lossy(&line);
-                self.log.line(self.level, text.trim_end(), &[]);
-                line.clear();
+                self.write_out(&mut line);
             }
         }
     }
-}
 
-impl StdStream {
     /// Writes what is left of an unfinished line: a call's output is its own.
     pub(crate) fn flush_line(&self) {
         let Ok(mut line) = self.line.lock() else {
             return;
         };
         if !line.is_empty() {
-            self.log
-                .line(self.level, String::from_utf8_lossy(&line).trim_end(), &[]);
-            line.clear();
+            self.write_out(&mut line);
         }
+    }
+
+    fn write_out(&self, line: &mut Vec<u8>) {
+        let secrets = &self.log.secrets;
+        let was_cut = line.len() >= MAX_LINE + secrets.longest();
+        let text = String::from_utf8_lossy(line);
+        if was_cut && !secrets.is_empty() {
+            let text = secrets.redact(&text);
+            // The rest may end in a part of a secret.
+            let end = text.floor_char_boundary(text.len().saturating_sub(secrets.longest()));
+            let text = text.get(..end).unwrap_or_default();
+            self.log.line(self.level, text.trim_end(), &[]);
+        } else {
+            self.log.line(self.level, text.trim_end(), &[]);
+        }
+        line.clear();
     }
 }
 
