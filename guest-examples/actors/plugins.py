@@ -100,7 +100,7 @@ hook(BAD, "hook-rubbish-deep", "before", {"repeat": "[", "times": 1_000_000}, te
 hook(BAD, "hook-rubbish-big", "before", {"repeat": " ", "times": 64 << 20}, template="rubbish")
 hook(BAD, "hook-rubbish-claim", "before", {"claim": 1 << 30}, template="rubbish")
 hook(BAD, "hook-rubbish-after", "after", {"text": "this is not JSON"}, template="rubbish")
-hook(BAD, "hook-nowhere", "before", "pass", point="chat_requests")
+plugin(BAD, "hook-nowhere", "hook", "[grants]\nhooks = true\n", hooks=[{"point": "chat_requests", "mode": "before"}])
 hook(BAD, "hook-bad-mode", "replace", "pass", point="plugin_load")
 # Hooks that cause what they hook into.
 hook(BAD, "meddler-self", "before", {"emit": "meddler.self"}, point="event_emitted", template="meddler")

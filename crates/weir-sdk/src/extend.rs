@@ -1,6 +1,6 @@
 //! The roles that extend the host: `hooks`, `subscriber` and `peer`.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use crate::bindings::hooks::weir::host::hooking::Continuation;
@@ -115,6 +115,13 @@ pub struct Event {
     pub payload: Value,
 }
 
+impl Event {
+    /// What it says as a type of yours. A mismatch is [`Failure::Invalid`].
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        typed("payload", &self.payload)
+    }
+}
+
 /// Hears events on the topics its manifest names ([`Manifest::topic`](crate::Manifest::topic), grant: `events`) and, without asking, of what becomes
 /// of the plugins it depends on: `weir.dependency.started`, `.stopped` and `.failed`, with `{"plugin": ..}`.
 pub trait Subscriber: Plugin {
@@ -133,6 +140,13 @@ pub struct PeerRequest {
     pub payload: Value,
     /// Nobody waits for the answer.
     pub cast: bool,
+}
+
+impl PeerRequest {
+    /// The arguments as a type of yours. A mismatch is [`Failure::Invalid`].
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        typed("payload", &self.payload)
+    }
 }
 
 /// Answers other plugins' calls.
@@ -230,6 +244,10 @@ fn parse(name: &str, text: &str) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|error| Failure::invalid(format!("{name}: {error}")))
 }
 
+fn typed<T: DeserializeOwned>(name: &str, value: &Value) -> Result<T, Failure> {
+    T::deserialize(value).map_err(|error| Failure::invalid(format!("{name}: {error}")))
+}
+
 fn answer(result: Result<Value, Failure>) -> Result<String, values::Failure> {
     result.map(|value| value.to_string()).map_err(lower)
 }
@@ -249,5 +267,22 @@ mod tests {
         assert_eq!(done(r#"{"context":{"a":1},"result":null}"#), Ok(expected));
         let failure = done(r#"{"context":{}}"#).unwrap_err();
         assert!(failure.message().contains("missing field `result`"));
+    }
+
+    #[test]
+    fn a_payload_that_does_not_fit_is_invalid() {
+        let request = PeerRequest {
+            caller: "a".into(),
+            method: "m".into(),
+            payload: json!({"n": -1}),
+            cast: false,
+        };
+        let failure = request
+            .parse::<std::collections::BTreeMap<String, u8>>()
+            .unwrap_err();
+        assert_eq!(
+            failure,
+            Failure::invalid("payload: invalid value: integer `-1`, expected u8")
+        );
     }
 }

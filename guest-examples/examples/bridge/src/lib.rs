@@ -14,7 +14,7 @@ use weir_sdk::{
     Failure, Manifest, Peer, PeerRequest, Plugin, events, log,
     points::{self, FireError},
     serde::Deserialize,
-    serde_json::{self, Value, json},
+    serde_json::{Value, json},
 };
 
 #[derive(Default)]
@@ -56,9 +56,9 @@ impl Plugin for Bridge {
 impl Peer for Bridge {
     fn handle(&mut self, request: PeerRequest) -> Result<Value, Failure> {
         match request.method.as_str() {
-            "send" => send(&request.caller, parse(request.payload)?),
+            "send" => send(&request.caller, request.parse()?),
             "receive" => {
-                let Receive { most } = parse(request.payload)?;
+                let Receive { most } = request.parse()?;
                 Ok(json!({"letters": letters::take(&request.caller, most)?}))
             }
             other => Err(Failure::invalid(format!(
@@ -89,28 +89,41 @@ fn send(from: &str, Send { to, text }: Send) -> Result<Value, Failure> {
     Ok(json!({"number": number}))
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(payload: Value) -> Result<T, Failure> {
-    serde_json::from_value(payload).map_err(|error| Failure::invalid(format!("payload: {error}")))
-}
-
 weir_sdk::plugin!(Bridge: peer);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn call(method: &str, payload: Value) -> Result<Value, Failure> {
+        Bridge.handle(PeerRequest {
+            caller: "test".into(),
+            method: method.into(),
+            payload,
+            cast: false,
+        })
+    }
+
     #[test]
-    fn payloads() {
-        assert_eq!(
-            parse::<Receive>(json!({})).map(|receive| receive.most),
-            Ok(10)
-        );
-        let failure = parse::<Send>(json!({"to": "a", "text": "x", "from": "b"})).err();
+    fn nobody_says_who_he_is() {
+        let failure = call("send", json!({"to": "a", "text": "x", "from": "b"})).unwrap_err();
         assert_eq!(
             failure,
-            Some(Failure::invalid(
-                "payload: unknown field `from`, expected `to` or `text`"
-            ))
+            Failure::invalid("payload: unknown field `from`, expected `to` or `text`")
+        );
+        let failure = call("receive", json!({"of": "b"})).unwrap_err();
+        assert_eq!(
+            failure,
+            Failure::invalid("payload: unknown field `of`, expected `most`")
+        );
+    }
+
+    #[test]
+    fn methods_are_named() {
+        let failure = call("read", json!({})).unwrap_err();
+        assert_eq!(
+            failure,
+            Failure::invalid("no method is called 'read'; there are send and receive")
         );
     }
 }

@@ -12,7 +12,7 @@ mod guide;
 use weir_sdk::{
     Failure, Manifest, Peer, PeerRequest, Pipe, Plugin, Reply, Request,
     serde::Deserialize,
-    serde_json::{self, Value, json},
+    serde_json::{Value, json},
 };
 
 /// The one model there is.
@@ -47,7 +47,7 @@ impl Peer for Provider {
     fn handle(&mut self, request: PeerRequest) -> Result<Value, Failure> {
         match request.method.as_str() {
             "models" => Ok(json!([{"id": MODEL, "dimensions": embedding::DIMENSIONS}])),
-            "embed" => embed(request.payload),
+            "embed" => embed(&request.parse()?),
             other => Err(Failure::invalid(format!(
                 "no method is called '{other}'; there are models and embed"
             ))),
@@ -62,9 +62,7 @@ impl Pipe for Provider {
     }
 }
 
-fn embed(payload: Value) -> Result<Value, Failure> {
-    let Embed { texts } = serde_json::from_value(payload)
-        .map_err(|error| Failure::invalid(format!("embed: {error}")))?;
+fn embed(Embed { texts }: &Embed) -> Result<Value, Failure> {
     if texts.len() > MAX_TEXTS {
         return Err(Failure::invalid(format!(
             "embed: {} texts; at most {MAX_TEXTS} are allowed",
@@ -81,9 +79,18 @@ weir_sdk::plugin!(Provider: pipe, peer);
 mod tests {
     use super::*;
 
+    fn call(payload: Value) -> Result<Value, Failure> {
+        Provider.handle(PeerRequest {
+            caller: "test".into(),
+            method: "embed".into(),
+            payload,
+            cast: false,
+        })
+    }
+
     #[test]
     fn embeds_each_text() {
-        let answer = embed(json!({"texts": ["a b", "", "A  B"]})).unwrap();
+        let answer = call(json!({"texts": ["a b", "", "A  B"]})).unwrap();
         let embeddings = answer["embeddings"].as_array().unwrap();
         assert_eq!(embeddings.len(), 3);
         assert_eq!(embeddings[0], embeddings[2]);
@@ -92,12 +99,12 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong_with_a_payload() {
-        let failure = embed(json!({"text": "a"})).unwrap_err();
+        let failure = call(json!({"text": "a"})).unwrap_err();
         assert_eq!(
             failure,
-            Failure::invalid("embed: unknown field `text`, expected `texts`")
+            Failure::invalid("payload: unknown field `text`, expected `texts`")
         );
-        let failure = embed(json!({"texts": vec![""; 257]})).unwrap_err();
+        let failure = call(json!({"texts": vec![""; 257]})).unwrap_err();
         assert_eq!(
             failure,
             Failure::invalid("embed: 257 texts; at most 256 are allowed")
