@@ -1,4 +1,5 @@
-//! Metrics of the plugin's own, served at `/metrics` as `weir_guest_<name>` with the label `plugin`. Grant: `metrics`.
+//! Metrics of the plugin's own, served at `/metrics` as `weir_guest_<plugin id>_<name>` (in the id all but letters and digits become `_`)
+//! with the label `plugin`. Grant: `metrics`.
 //!
 //! Names and label names are 1 to 64 of `a-z 0-9 _`, first a letter; label values have at most 128 bytes; there are at most 8 labels. Names and label
 //! sets together are capped by the `metric_series` limit. What does not fit is dropped and counted: nothing here fails.

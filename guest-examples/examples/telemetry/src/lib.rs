@@ -3,10 +3,10 @@
 //!
 //! | metric at `/metrics` | labels |
 //! |---|---|
-//! | `weir_guest_chats_total`, `weir_guest_chat_seconds` | `model_plugin`, `outcome` |
-//! | `weir_guest_stages_total`, `weir_guest_stage_seconds` | `pipeline`, `stage`, `outcome` |
-//! | `weir_guest_stage_records_total` | `pipeline`, `stage`, `direction` |
-//! | `weir_guest_runs_total`, `weir_guest_run_seconds` | `pipeline`, `state` |
+//! | `weir_guest_telemetry_chats_total`, `weir_guest_telemetry_chat_seconds` | `model_plugin`, `outcome` |
+//! | `weir_guest_telemetry_stages_total`, `weir_guest_telemetry_stage_seconds` | `pipeline`, `stage`, `outcome` |
+//! | `weir_guest_telemetry_stage_records_total` | `pipeline`, `stage`, `direction` |
+//! | `weir_guest_telemetry_runs_total`, `weir_guest_telemetry_run_seconds` | `pipeline`, `state` |
 
 mod sample;
 
