@@ -6,13 +6,13 @@
 //!
 //! ```no_run
 //! # use weir_sdk::metrics;
-//! metrics::add("orders_total", 1, &[("shop", "north")]);
+//! metrics::add("orders", 1, &[("shop", "north")]);
 //! metrics::record("order_seconds", 0.25, &[]);
 //! ```
 
 use crate::bindings::metrics::weir::host::metrics;
 
-/// Adds to a counter. Give it a name that ends in `_total`.
+/// Adds to a counter. `/metrics` shows its name with `_total` at the end.
 pub fn add(counter: &str, delta: u64, labels: &[(&str, &str)]) {
     metrics::add(counter, delta, &own(labels));
 }

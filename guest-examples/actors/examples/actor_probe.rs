@@ -24,7 +24,7 @@ impl Pipe for Probe {
             secret(name)
         } else if let Some(many) = number("labels") {
             for value in 0..many {
-                metrics::add("flood_total", 1, &[("value", &value.to_string())]);
+                metrics::add("flood", 1, &[("value", &value.to_string())]);
             }
             Value::Null
         } else if let Some(many) = number("names") {
@@ -51,7 +51,7 @@ fn secret(name: &str) -> Value {
         Ok(secret) => {
             log::info(format!("the secret is {secret}"));
             println!("the secret is {secret}");
-            metrics::add("leaks_total", 1, &[("secret", &secret)]);
+            metrics::add("leaks", 1, &[("secret", &secret)]);
             json!({"ok": secret})
         }
         Err(error) => json!({"error": error.to_string()}),
@@ -59,7 +59,7 @@ fn secret(name: &str) -> Value {
 }
 
 fn names(number: u64) {
-    metrics::add(&format!("counter{number}_total"), 1, &[]);
+    metrics::add(&format!("counter{number}"), 1, &[]);
     metrics::set(&format!("gauge{number}"), 1.0, &[]);
     metrics::record(&format!("histogram{number}"), 1.0, &[]);
 }
@@ -75,17 +75,17 @@ fn odd() {
         &"n".repeat(65),
     ] {
         metrics::add(name, 1, &[]);
-        metrics::add("odd_total", 1, &[(name, "x")]);
+        metrics::add("odd", 1, &[(name, "x")]);
     }
     for value in ["\"", "\\", "a\nweir_up 0", "\u{202e}", &"v".repeat(129)] {
-        metrics::add("odd_total", 1, &[("value", value)]);
+        metrics::add("odd", 1, &[("value", value)]);
     }
-    metrics::add("odd_total", 1, &[("a", "1"), ("a", "2")]);
-    metrics::add("odd_total", 1, &[("plugin", "another")]);
+    metrics::add("odd", 1, &[("a", "1"), ("a", "2")]);
+    metrics::add("odd", 1, &[("plugin", "another")]);
     let labels: Vec<_> = ["a", "b", "c", "d", "e", "f", "g", "h", "i"]
         .map(|name| (name, "x"))
         .to_vec();
-    metrics::add("odd_total", 1, &labels);
+    metrics::add("odd", 1, &labels);
     // One name, three kinds; and numbers that are none.
     metrics::add("kind", 1, &[]);
     metrics::set("kind", 1.0, &[]);
@@ -94,8 +94,8 @@ fn odd() {
         metrics::set("odd_gauge", value, &[]);
         metrics::record("odd_histogram", value, &[]);
     }
-    metrics::add("overflow_total", u64::MAX, &[]);
-    metrics::add("overflow_total", u64::MAX, &[]);
+    metrics::add("overflow", u64::MAX, &[]);
+    metrics::add("overflow", u64::MAX, &[]);
 }
 
 actors::actor!(Probe: pipe);

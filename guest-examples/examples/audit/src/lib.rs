@@ -36,7 +36,7 @@ impl Subscriber for Audit {
                 ("about", about),
             ],
         );
-        metrics::add("audited_events_total", 1, &[("topic", topic)]);
+        metrics::add("audited_events", 1, &[("topic", topic)]);
         Ok(())
     }
 }
@@ -48,7 +48,7 @@ impl Hooks for Audit {
             .and_then(Value::as_str)
             .unwrap_or_default();
         if has_private_key(text) {
-            metrics::add("refused_letters_total", 1, &[]);
+            metrics::add("refused_letters", 1, &[]);
             return Err(Failure::refused("letters must not hold private keys"));
         }
         Ok(letter)

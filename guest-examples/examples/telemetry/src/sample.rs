@@ -42,7 +42,7 @@ pub fn of_chat(context: &Value, result: &Result<Value, Failure>, seconds: f64) -
         ("model_plugin", text(context, "/plugin")),
         ("outcome", outcome(result)),
     ];
-    timed("chats_total", "chat_seconds", seconds, &labels)
+    timed("chats", "chat_seconds", seconds, &labels)
 }
 
 /// A stage that worked on a batch, from the context and result of `stage_execute`.
@@ -53,7 +53,7 @@ pub fn of_stage(context: &Value, result: &Result<Value, Failure>, seconds: f64) 
     ];
     let with = |name, value| [place.clone(), vec![(name, value)]].concat();
     let mut samples = timed(
-        "stages_total",
+        "stages",
         "stage_seconds",
         seconds,
         &with("outcome", outcome(result)),
@@ -65,7 +65,7 @@ pub fn of_stage(context: &Value, result: &Result<Value, Failure>, seconds: f64) 
             .and_then(|result| result.get(direction)?.as_u64());
         if let Some(count) = count {
             samples.push(Sample {
-                name: "stage_records_total",
+                name: "stage_records",
                 value: Measure::Count(count),
                 labels: with("direction", direction.to_owned()),
             });
@@ -84,7 +84,7 @@ pub fn of_run(context: &Value) -> Vec<Sample> {
         .get("time_ms")
         .and_then(Value::as_f64)
         .unwrap_or_default();
-    timed("runs_total", "run_seconds", ms / 1000.0, &labels)
+    timed("runs", "run_seconds", ms / 1000.0, &labels)
 }
 
 fn timed(
@@ -152,12 +152,12 @@ mod tests {
         let context = json!({"plugin": "echo", "model": "echo"});
         check(
             &of_chat(&context, &Ok(json!({"items": 1})), 0.5),
-            "chats_total Count(1) model_plugin=echo,outcome=ok\nchat_seconds Seconds(0.5) model_plugin=echo,outcome=ok",
+            "chats Count(1) model_plugin=echo,outcome=ok\nchat_seconds Seconds(0.5) model_plugin=echo,outcome=ok",
         );
         let refused = of_chat(&json!({}), &Err(Failure::refused("no")), 0.0);
         check(
             &refused,
-            "chats_total Count(1) model_plugin=unknown,outcome=refused\nchat_seconds Seconds(0.0) model_plugin=unknown,outcome=refused",
+            "chats Count(1) model_plugin=unknown,outcome=refused\nchat_seconds Seconds(0.0) model_plugin=unknown,outcome=refused",
         );
     }
 
@@ -170,9 +170,9 @@ mod tests {
                 &Ok(json!({"in": 3, "out": 2, "rejected": 1})),
                 2.0,
             ),
-            "stages_total Count(1) pipeline=p,stage=s,outcome=ok\nstage_seconds Seconds(2.0) pipeline=p,stage=s,outcome=ok\n\
-            stage_records_total Count(3) pipeline=p,stage=s,direction=in\nstage_records_total Count(2) pipeline=p,stage=s,direction=out\n\
-            stage_records_total Count(1) pipeline=p,stage=s,direction=rejected",
+            "stages Count(1) pipeline=p,stage=s,outcome=ok\nstage_seconds Seconds(2.0) pipeline=p,stage=s,outcome=ok\n\
+            stage_records Count(3) pipeline=p,stage=s,direction=in\nstage_records Count(2) pipeline=p,stage=s,direction=out\n\
+            stage_records Count(1) pipeline=p,stage=s,direction=rejected",
         );
     }
 
@@ -180,7 +180,7 @@ mod tests {
     fn runs() {
         check(
             &of_run(&json!({"pipeline": "p", "state": "partial", "time_ms": 1500})),
-            "runs_total Count(1) pipeline=p,state=partial\nrun_seconds Seconds(1.5) pipeline=p,state=partial",
+            "runs Count(1) pipeline=p,state=partial\nrun_seconds Seconds(1.5) pipeline=p,state=partial",
         );
     }
 
