@@ -61,7 +61,7 @@ hook(GOOD, "hook-event-edit", "before", {"edit": {"set": {"/payload/edited": Tru
 hook(GOOD, "hook-event-refuse", "before", {"fail": "refused"}, point="event_emitted")
 hook(GOOD, "hook-load-refuse", "before", {"fail": "refused"}, point="plugin_load")
 hook(GOOD, "hook-unload-refuse", "before", {"fail": "refused"}, point="plugin_unload")
-hook(GOOD, "hook-calls-peer", "before", {"call": "callee"}, template="meddler")
+hook(GOOD, "hook-calls-peer", "before", {"call": "callee", "show": LAST}, template="meddler")
 hook(GOOD, "hook-at-own-point", "before", {"edit": {"append": {"/text": " [hooked]"}}}, point="bridge/before_send")
 # Ten hooks that pass on what they get, for the benchmark.
 for number in range(10):
@@ -103,9 +103,9 @@ hook(BAD, "hook-rubbish-after", "after", {"text": "this is not JSON"}, template=
 plugin(BAD, "hook-nowhere", "hook", "[grants]\nhooks = true\n", hooks=[{"point": "chat_requests", "mode": "before"}])
 hook(BAD, "hook-bad-mode", "replace", "pass", point="plugin_load")
 # Hooks that cause what they hook into.
-hook(BAD, "meddler-self", "before", {"emit": "meddler.self"}, point="event_emitted", template="meddler")
-hook(BAD, "meddler-a", "before", {"emit": "meddler.a"}, point="event_emitted", template="meddler")
-hook(BAD, "meddler-b", "before", {"emit": "meddler.b"}, point="event_emitted", template="meddler")
+hook(BAD, "meddler-self", "before", {"emit": "meddler.self", "show": "/payload/meddled"}, point="event_emitted", template="meddler")
+hook(BAD, "meddler-a", "before", {"emit": "meddler.a", "show": "/payload/meddled"}, point="event_emitted", template="meddler")
+hook(BAD, "meddler-b", "before", {"emit": "meddler.b", "show": "/payload/meddled"}, point="event_emitted", template="meddler")
 
 # Storms: `storm` answers each event with one, `storm-double` with two, the pair each other.
 listener(BAD, "storm", ["storm.*"], {"emit": "storm.again"})

@@ -2,7 +2,7 @@
 //!
 //! - an action of `actors::act`, or
 //! - `{"edit": ..}`: what is passed on is changed as `actors::edit` says: the context (`before`, `around`) or the result (`after`);
-//! - `around` also: `{"edit_result": ..}`, `{"never": <result>}` (does not call `next`), `"twice"` (calls it twice and answers with what came of both),
+//! - `around` also: `{"edit_result": ..}`, `{"never": <result>}` (does not call `next`), `"twice"` (calls it twice; the result's `text` is what came of both),
 //!   `{"then": <action>}` (calls it, then does the action);
 //! - `replace`: `{"answer": <result>}`.
 
@@ -45,9 +45,8 @@ impl Hooks for Hook {
             return Ok(answer.clone());
         }
         if action == "twice" {
-            return Ok(
-                json!({"first": outcome(next.proceed(&context)), "second": outcome(next.proceed(&context))}),
-            );
+            let both = json!({"first": outcome(next.proceed(&context)), "second": outcome(next.proceed(&context))});
+            return Ok(json!({"text": both.to_string()}));
         }
         if let Some(then) = action.get("then") {
             let result = next.proceed(&context)?;

@@ -1,10 +1,10 @@
 //! Template `meddler`: hooks that go on to emit events and call peers, in every mode but `replace`. `does` is `{"emit": <topic>}` or `{"call": <plugin>}`
-//! (method `echo`). What came of it is in the context or result that is passed on, if that is an object, under the plugin's own id.
+//! (method `echo`). What came of it is appended, as text, to what `show` points at in the context or result that is passed on.
 
-use actors::does;
+use actors::{does, edit::edit};
 use weir_sdk::{
     Continuation, Failure, Hooks, Plugin, calls, events,
-    serde_json::{self, Value, json},
+    serde_json::{Value, json},
 };
 
 #[derive(Default)]
@@ -41,19 +41,13 @@ fn meddle(mut document: Value) -> Value {
         |error| json!({"error": error}),
         |answer| json!({"ok": answer}),
     );
-    if let Some(document) = document.as_object_mut() {
-        document.insert(own_id(), outcome);
+    if let Some(pointer) = text("show") {
+        edit(
+            &mut document,
+            &json!({"append": {pointer: outcome.to_string()}}),
+        );
     }
     document
-}
-
-fn own_id() -> String {
-    let manifest: Value = serde_json::from_str(&actors::manifest()).unwrap_or_default();
-    manifest
-        .get("id")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
 }
 
 actors::actor!(Meddler: hooks);
