@@ -89,7 +89,7 @@ impl Ring {
             }
         }
         let missed = (missed > 0).then_some(missed);
-        (missed.is_some() || !events.is_empty()).then(|| Heard {
+        (missed.is_some() || !events.is_empty()).then_some(Heard {
             events,
             last: *id,
             missed,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use model::chat::{ChatRequest, Direction, FilterMessage, Reply};
 use model::error::{Fault, StageError};
 use model::exchange::Cause;
+use model::hooks::Point;
 use model::limits::Limit;
 use model::plugin::Role;
 
@@ -24,7 +25,7 @@ impl Engine {
     /// # Errors
     /// What the plugin said, the fault it ended in, or `Unavailable` when it is stopped, quarantined or overloaded.
     pub async fn chat(
-        &self,
+        self: &Arc<Self>,
         target: &Target,
         mut request: ChatRequest,
         reply: Box<dyn Reply>,
@@ -32,6 +33,19 @@ impl Engine {
         if let Some(sub) = &target.sub {
             request.model = sub.to_string();
         }
+        if self.hooked.at(Point::ChatRequest) || self.hooked.at(Point::ChatReply) {
+            return Box::pin(self.chat_with_hooks(target, request, reply)).await;
+        }
+        self.run_chat(target, request, reply).await
+    }
+
+    /// Runs a chat itself, without hooks.
+    pub(crate) async fn run_chat(
+        &self,
+        target: &Target,
+        request: ChatRequest,
+        reply: Box<dyn Reply>,
+    ) -> Result<(), StageError> {
         let lease = self.enter(&target.slot, Call::Chat).await?;
         let result = lease.plugin().chat(request, reply, Cause::default()).await;
         lease.finish(result)
@@ -42,7 +56,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::chat`].
     pub async fn filter(
-        &self,
+        self: &Arc<Self>,
         target: &Target,
         direction: Direction,
         message: FilterMessage,
@@ -56,7 +70,7 @@ impl Engine {
     /// # Errors
     /// The first filter that fails ends it, as [`Engine::chat`].
     pub async fn filter_chain(
-        &self,
+        self: &Arc<Self>,
         direction: Direction,
         mut message: FilterMessage,
     ) -> Result<Chained, StageError> {
@@ -90,7 +104,7 @@ impl Engine {
     }
 
     async fn filter_slot(
-        &self,
+        self: &Arc<Self>,
         slot: &Arc<Slot>,
         direction: Direction,
         message: FilterMessage,
@@ -98,6 +112,23 @@ impl Engine {
         if !has_filter(slot) {
             return Ok(message.body);
         }
+        let point = match direction {
+            Direction::Inlet => Point::Inlet,
+            Direction::Outlet => Point::Outlet,
+        };
+        if self.hooked.at(point) {
+            return Box::pin(self.filter_with_hooks(slot, direction, message)).await;
+        }
+        self.run_filter(slot, direction, message).await
+    }
+
+    /// Runs a filter itself, without hooks.
+    pub(crate) async fn run_filter(
+        &self,
+        slot: &Arc<Slot>,
+        direction: Direction,
+        message: FilterMessage,
+    ) -> Result<String, StageError> {
         let call = match direction {
             Direction::Inlet => Call::Inlet,
             Direction::Outlet => Call::Outlet,
@@ -119,7 +150,7 @@ impl Engine {
         slot.begun();
         loop {
             let Some(version) = slot.current.load_full() else {
-                return Err(refuse(slot, call, slot.ended().into(), None));
+                return Err(refuse(slot, call, unavailable(slot.ended().into(), None)));
             };
             match version.gate.enter() {
                 Ok(()) => return self.admit(slot, version, call),
@@ -128,7 +159,7 @@ impl Engine {
                     let Some(_waiting) = Waiting::begin(slot, &version) else {
                         let reason =
                             "a new version is being put to work, and too many calls wait for it";
-                        return Err(refuse(slot, call, reason.into(), Some(1000)));
+                        return Err(refuse(slot, call, unavailable(reason.into(), Some(1000))));
                     };
                     version.gate.decided().await;
                 }
@@ -143,21 +174,27 @@ impl Engine {
         version: Arc<Version>,
         call: Call,
     ) -> Result<Lease<'_>, StageError> {
-        match slot.health.admit(|| self.ports.clock.monotonic()) {
+        let limits = &version.face.settings.limits;
+        let now = self.ports.clock.monotonic();
+        if let Err(fault) = slot.rolling.admit(limits, now, || slot.usage().fuel) {
+            version.gate.leave();
+            return Err(refuse(slot, call, fault));
+        }
+        match slot.health.admit(|| now) {
             Ok(pass) => Ok(Lease {
                 engine: self,
                 slot: Arc::clone(slot),
                 version,
                 call,
                 pass,
-                began: self.ports.clock.monotonic(),
+                began: now,
                 finished: false,
             }),
             Err(wait) => {
                 version.gate.leave();
                 let reason = "it failed too often and is left alone for a while".into();
                 let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
-                Err(refuse(slot, call, reason, Some(wait)))
+                Err(refuse(slot, call, unavailable(reason, Some(wait))))
             }
         }
     }
@@ -210,15 +247,19 @@ fn has_filter(slot: &Slot) -> bool {
     slot.face.load().about.roles.contains(&Role::Filter)
 }
 
-fn refuse(slot: &Slot, call: Call, reason: String, retry_after_ms: Option<u32>) -> StageError {
+fn unavailable(reason: String, retry_after_ms: Option<u32>) -> Fault {
+    Fault::Unavailable {
+        reason,
+        retry_after_ms,
+    }
+}
+
+fn refuse(slot: &Slot, call: Call, fault: Fault) -> StageError {
     slot.failed.fetch_add(1, Ordering::Relaxed);
     slot.meters.call(call, Outcome::Refused, Duration::ZERO);
     StageError {
         plugin: slot.face.load().plugin_ref(),
-        fault: Fault::Unavailable {
-            reason,
-            retry_after_ms,
-        },
+        fault,
     }
 }
 

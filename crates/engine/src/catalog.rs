@@ -7,6 +7,9 @@ use model::component::{FileName, Origin};
 use model::error::LoadError;
 use model::id::PluginId;
 
+use crate::Engine;
+use crate::exchange::Subscriber;
+use crate::hooks::{Hook, HookIndex};
 use crate::slot::{Face, Slot};
 use crate::status::{Kind, Reason};
 
@@ -82,6 +85,10 @@ pub(crate) struct Catalog {
     listed: HashMap<Arc<str>, Listed>,
     /// Filters that cover models, in the order they run.
     pub(crate) filters: Vec<Covering>,
+    /// Hooks, by their points.
+    pub(crate) hooks: HookIndex,
+    /// Plugins that hear events.
+    pub(crate) subscribers: Vec<Subscriber>,
 }
 
 /// What is behind a listed id.
@@ -137,6 +144,8 @@ impl Catalog {
                 }
             }
         }
+        catalog.hooks = HookIndex::new(slots.iter());
+        catalog.subscribers = slots.iter().filter_map(Subscriber::new).collect();
         catalog.filters = slots.iter().filter_map(covering).collect();
         catalog
             .filters
@@ -186,6 +195,32 @@ impl Catalog {
             .iter()
             .find(|(file, entry)| entry.slot.is_none() && file.stem() == id)
             .map(|(file, _)| file.clone())
+    }
+}
+
+impl Engine {
+    /// Puts a snapshot in force. The caller holds `editing`.
+    pub(crate) fn publish(&self, catalog: Catalog) {
+        let before = self.catalog.load_full();
+        for (hook, winner) in catalog.hooks.beaten() {
+            let was = |(h, w): (&Hook, &PluginId)| {
+                (&h.slot.id, &h.declaration, w) == (&hook.slot.id, &hook.declaration, winner)
+            };
+            if !before.hooks.beaten().any(was) {
+                let (plugin, point) = (&hook.slot.id, &hook.declaration.point);
+                tracing::warn!(%plugin, %point, %winner, "two plugins would replace the same step; the one with the lower priority, then by id, does");
+            }
+        }
+        for (slot, _) in catalog.slots() {
+            self.deliver_to(slot);
+        }
+        if catalog.plugins.len() < before.plugins.len() {
+            let there = |plugin: &PluginId| catalog.plugins.contains_key(plugin);
+            self.guest_metrics.keep(there);
+        }
+        let catalog = Arc::new(catalog);
+        self.catalog.store(Arc::clone(&catalog));
+        self.hooked.set(&catalog.hooks);
     }
 }
 

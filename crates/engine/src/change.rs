@@ -138,7 +138,7 @@ impl Engine {
         let _one = lock(&self.editing);
         let mut entries = self.catalog.load().entries.clone();
         let result = change(&mut entries);
-        self.catalog.store(Arc::new(Catalog::new(entries)));
+        self.publish(Catalog::new(entries));
         result
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Where plugins run, where files lie and how clients speak are other crates' business; the engine knows them by the ports of `model`.
 
+mod budget;
 mod bus;
 mod call;
 mod catalog;
@@ -10,13 +11,16 @@ mod error;
 mod exchange;
 mod fetch;
 mod gate;
+mod guest_metrics;
 mod handover;
+mod hooks;
 mod load;
 mod mailbox;
 mod metrics;
 mod models;
 mod options;
 mod quarantine;
+mod registry;
 mod settings;
 mod slot;
 mod status;
@@ -27,7 +31,7 @@ mod valves;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwap;
 use model::component::{ComponentFile, FileName, Origin};
@@ -42,14 +46,19 @@ use tokio::task::JoinSet;
 
 use catalog::Catalog;
 use change::{CatalogChange, Lanes};
+use guest_metrics::GuestMetrics;
+use hooks::Hooked;
 use load::Turns;
 use metrics::{Loads, Scrape};
 
 pub use bus::LocalBus;
 pub use catalog::Target;
 pub use error::{AddError, ManageError, ValvesError};
+pub use exchange::Switchboard;
 pub use fetch::{fetch, raw_github_url};
+pub use hooks::{HookStatus, PointStatus, Step};
 pub use options::{Options, Ports, Quarantine};
+pub use registry::{CapabilityStatus, ProviderStatus};
 pub use status::{CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason};
 
 /// The engine: one a host. Its futures need a tokio runtime.
@@ -71,8 +80,15 @@ pub struct Engine {
     /// Tells them to wait no longer for calls.
     hurry: watch::Sender<bool>,
     registry: Registry,
+    /// At which points there are hooks.
+    hooked: Hooked,
+    /// Held while an event is queued, so that all hear events in one order.
+    emitting: Mutex<()>,
+    guest_metrics: Arc<GuestMetrics>,
     ready: AtomicBool,
     closing: AtomicBool,
+    /// Itself, for what it sets going in the background.
+    me: Weak<Engine>,
 }
 
 /// A plugin that was put to work.
@@ -127,12 +143,18 @@ impl Engine {
     pub fn new(ports: Ports, options: Options) -> Arc<Self> {
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
         let load_counts = Arc::new(Loads::default());
+        let guest_metrics = Arc::new(GuestMetrics::default());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Scrape {
             catalog: Arc::clone(&catalog),
             loads: Arc::clone(&load_counts),
+            guests: Arc::clone(&guest_metrics),
         }));
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            hooked: Hooked::default(),
+            emitting: Mutex::default(),
+            guest_metrics,
             turns: Turns::new(options.load_parallel),
             ports,
             options,

@@ -31,10 +31,13 @@ pub(crate) enum Call {
     Stop,
     Snapshot,
     Restore,
+    Hook,
+    Event,
+    Peer,
 }
 
 impl Call {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Chat,
         Self::Inlet,
         Self::Outlet,
@@ -44,6 +47,9 @@ impl Call {
         Self::Stop,
         Self::Snapshot,
         Self::Restore,
+        Self::Hook,
+        Self::Event,
+        Self::Peer,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -57,6 +63,9 @@ impl Call {
             Self::Stop => "stop",
             Self::Snapshot => "snapshot",
             Self::Restore => "restore",
+            Self::Hook => "hook",
+            Self::Event => "event",
+            Self::Peer => "peer",
         }
     }
 }

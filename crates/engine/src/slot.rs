@@ -1,20 +1,24 @@
 //! A plugin's place in the catalog: its version at work, its health, its counts. Putting versions there is `load`'s business.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use model::chat::Model;
 use model::component::FileName;
+use model::events::Event;
+use model::exchange::{Cause, PeerRequest};
 use model::id::{PluginId, PluginRef};
 use model::plugin::{About, CapabilityUse, Plugin, Usage};
 use model::settings::PluginSettings;
 use model::valves::Spec;
 use serde_json::{Map, Value};
 
+use crate::budget::Rolling;
 use crate::gate::Gate;
+use crate::mailbox::Mailbox;
 use crate::metrics::Meters;
 use crate::quarantine::Health;
 use crate::status::{CallCounts, FaultRecord, Kind, Reason};
@@ -35,6 +39,14 @@ pub(crate) struct Slot {
     pub(crate) face: ArcSwap<Face>,
     pub(crate) health: Health,
     pub(crate) meters: Meters,
+    /// What it may use in a minute.
+    pub(crate) rolling: Rolling,
+    /// Events that wait for it.
+    pub(crate) events: Arc<Mailbox<Arc<Event>>>,
+    /// Calls that wait for it and for whose answers nobody waits.
+    pub(crate) casts: Arc<Mailbox<(PeerRequest, Cause)>>,
+    /// Is there somebody who delivers them?
+    pub(crate) is_delivered: AtomicBool,
     /// Calls that wait for a handover to end.
     pub(crate) waiting: AtomicU64,
     pub(crate) total: AtomicU64,
@@ -116,6 +128,10 @@ impl Slot {
             current: ArcSwapOption::new(Some(version)),
             health,
             meters,
+            rolling: Rolling::default(),
+            events: Arc::default(),
+            casts: Arc::default(),
+            is_delivered: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
             total: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -203,6 +219,13 @@ impl Slot {
     /// One more call began.
     pub(crate) fn begun(&self) {
         self.total.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.events.close();
+        self.casts.close();
     }
 }
 

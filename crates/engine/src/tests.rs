@@ -1,8 +1,10 @@
 //! Tests of the engine with fake plugins, stores and a clock that is set by hand.
 
 mod calls;
+mod exchange;
 mod fake;
 mod files;
+mod hooks;
 mod logs;
 mod quarantine;
 mod reload;

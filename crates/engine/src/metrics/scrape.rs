@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::{Call, FAULTS, Loads, Outcome};
 use crate::catalog::Catalog;
+use crate::guest_metrics::GuestMetrics;
 use crate::slot::Slot;
 use crate::status::{PluginState, state_of};
 
@@ -35,12 +36,15 @@ enum Metric {
     LogLines,
     LogDropped,
     Denials,
+    CpuTime,
+    EventsWaiting,
+    EventsDropped,
     Loads,
     Plugins,
 }
 
 impl Metric {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 22] = [
         Self::Calls,
         Self::CallDuration,
         Self::Faults,
@@ -58,6 +62,9 @@ impl Metric {
         Self::LogLines,
         Self::LogDropped,
         Self::Denials,
+        Self::CpuTime,
+        Self::EventsWaiting,
+        Self::EventsDropped,
         Self::Loads,
         Self::Plugins,
     ];
@@ -97,6 +104,12 @@ impl Metric {
                 "Lines dropped over the limit",
             ),
             Self::Denials => ("weir_plugin_denials", "Uses of what was not granted"),
+            Self::CpuTime => ("weir_plugin_cpu_microseconds", "CPU time of its calls"),
+            Self::EventsWaiting => ("weir_plugin_events_waiting", "Events that wait for it"),
+            Self::EventsDropped => (
+                "weir_plugin_events_dropped",
+                "Events dropped because too many waited",
+            ),
             Self::Loads => (
                 "weir_plugin_loads",
                 "Loads of components, by how they ended",
@@ -115,6 +128,7 @@ impl Metric {
             | Self::MemoryHighWater
             | Self::Instances
             | Self::IdleInstances
+            | Self::EventsWaiting
             | Self::Plugins => MetricType::Gauge,
             Self::Calls
             | Self::Faults
@@ -128,6 +142,8 @@ impl Metric {
             | Self::LogLines
             | Self::LogDropped
             | Self::Denials
+            | Self::CpuTime
+            | Self::EventsDropped
             | Self::Loads => MetricType::Counter,
         }
     }
@@ -149,6 +165,9 @@ impl Metric {
             Self::LogLines => usage.log_lines,
             Self::LogDropped => usage.log_dropped,
             Self::Denials => usage.denials,
+            Self::CpuTime => usage.cpu_us,
+            Self::EventsWaiting => slot.events.len() as u64,
+            Self::EventsDropped => slot.events.dropped(),
             Self::Calls | Self::CallDuration | Self::Faults | Self::Loads | Self::Plugins => {
                 return None;
             }
@@ -161,6 +180,7 @@ impl Metric {
 pub(crate) struct Scrape {
     pub(crate) catalog: Arc<ArcSwap<Catalog>>,
     pub(crate) loads: Arc<Loads>,
+    pub(crate) guests: Arc<GuestMetrics>,
 }
 
 impl Collector for Scrape {
@@ -192,7 +212,7 @@ impl Collector for Scrape {
                 }
             }
         }
-        Ok(())
+        self.guests.encode(&mut encoder)
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) async fn install(
 
 /// Runs a chat that does `what` and returns all it said.
 pub(super) async fn chat(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     model: &str,
     what: &str,
 ) -> Result<Vec<String>, StageError> {
@@ -157,7 +157,7 @@ pub(super) async fn chat(
 }
 
 pub(super) async fn chat_at(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     target: &Target,
     what: &str,
 ) -> Result<Vec<String>, StageError> {
@@ -524,7 +524,10 @@ impl Plugin for FakePlugin {
             if call.mode == Mode::After {
                 context = context["result"].take();
             }
-            context[own.as_str()] = call.mode.as_str().into();
+            match self.script["answer"].as_object() {
+                Some(answer) => context.as_object_mut().unwrap().extend(answer.clone()),
+                None => context[own.as_str()] = call.mode.as_str().into(),
+            }
             match call.next {
                 Some(next) if what != "never" => {
                     let result = next.run(context.to_string()).await;

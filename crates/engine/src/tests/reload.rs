@@ -20,7 +20,7 @@ fn version(n: usize, roles: &Value) -> Value {
 type Calling<'a> = Pin<Box<dyn Future<Output = Result<Vec<String>, StageError>> + 'a>>;
 
 /// A call that waits for a handover, as the nth.
-async fn in_line(engine: &Engine, nth: u64) -> Calling<'_> {
+async fn in_line(engine: &Arc<Engine>, nth: u64) -> Calling<'_> {
     let slot = engine.find_model("p").unwrap().slot;
     loop {
         let mut call: Calling<'_> = Box::pin(chat(engine, "p", ""));

@@ -1,0 +1,258 @@
+//! Runs hooks: the ones at a point lie around its step like the skins of an onion. Which hooks there are is `hooks/index.rs`, how they are shown `hooks/status.rs`; what the
+//! points of a chat and of a filter show and take back is `hooks/{chat,filter}.rs`.
+
+mod around;
+mod chat;
+mod filter;
+mod index;
+mod status;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::BoxFuture;
+use model::error::{Fault, StageError};
+use model::exchange::Cause;
+use model::hooks::{HookCall, Mode, Next, OnFailure, Point, PointName};
+
+use crate::Engine;
+use crate::metrics::Call;
+pub(crate) use index::{Chain, Hook, HookIndex};
+pub use status::{HookStatus, PointStatus};
+
+/// The step at a point: takes the context, JSON text, and answers the result, JSON text.
+pub type Step =
+    Box<dyn FnOnce(String) -> BoxFuture<'static, Result<String, StageError>> + Send + 'static>;
+
+/// At which core points there are hooks: one atomic load tells a step that there are none.
+#[derive(Debug, Default)]
+pub(crate) struct Hooked([AtomicBool; Point::ALL.len()]);
+
+impl Hooked {
+    pub(crate) fn at(&self, point: Point) -> bool {
+        self.0
+            .get(point as usize)
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set(&self, index: &HookIndex) {
+        for (point, flag) in Point::ALL.iter().zip(&self.0) {
+            flag.store(index.at(point.name()).is_some(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Engine {
+    /// Takes a step at a core point, with the hooks there around it. `context` and what comes out are JSON text that fits the point's schemas.
+    ///
+    /// # Errors
+    /// What the step ended in; [`Fault::Hook`] of the hook's plugin when a hook refused, or crashed where it must not.
+    pub async fn at_point(
+        self: &Arc<Self>,
+        point: Point,
+        context: String,
+        step: Step,
+    ) -> Result<String, StageError> {
+        self.step(point, Cause::default(), context, step).await
+    }
+
+    /// The same, for a call with this cause.
+    pub(crate) async fn step(
+        self: &Arc<Self>,
+        point: Point,
+        cause: Cause,
+        context: String,
+        step: Step,
+    ) -> Result<String, StageError> {
+        if self.hooked.at(point) {
+            self.with_hooks(point.name(), cause, context, step).await
+        } else {
+            step(context).await
+        }
+    }
+
+    /// Takes a step at any point.
+    pub(crate) async fn with_hooks(
+        self: &Arc<Self>,
+        point: &str,
+        cause: Cause,
+        context: String,
+        step: Step,
+    ) -> Result<String, StageError> {
+        let chain = self.catalog.load().hooks.at(point);
+        let Some((point, chain)) = chain else {
+            return step(context).await;
+        };
+        let engine = Arc::clone(self);
+        let onion = Onion {
+            engine,
+            point,
+            chain,
+            cause,
+        };
+        onion.run(0, context, step).await
+    }
+}
+
+/// One run through the hooks at a point.
+#[derive(Clone)]
+struct Onion {
+    engine: Arc<Engine>,
+    point: PointName,
+    chain: Arc<Chain>,
+    cause: Cause,
+}
+
+/// How a hook ended that gave no answer.
+enum Ended {
+    /// It refused.
+    Refused(StageError),
+    /// It crashed, or could not be called.
+    Crashed(StageError),
+}
+
+impl Onion {
+    /// Runs the hooks from this one on, and the step.
+    fn run(
+        self,
+        from: usize,
+        mut context: String,
+        step: Step,
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        Box::pin(async move {
+            let chain = Arc::clone(&self.chain);
+            // What `after` hooks on the way are shown: the context is kept only for them.
+            let mut afters: Vec<&Hook> = Vec::new();
+            let mut rest = chain.hooks.iter().enumerate().skip(from);
+            let mut result = loop {
+                let Some((index, hook)) = rest.next() else {
+                    break step(kept(&mut context, &afters)).await?;
+                };
+                // Nobody is called about what it is itself the cause of.
+                if self.cause.has(&hook.slot.id) {
+                    continue;
+                }
+                match hook.declaration.mode {
+                    Mode::Before => context = self.before(hook, context).await?,
+                    Mode::After => afters.push(hook),
+                    Mode::Around => {
+                        let context = kept(&mut context, &afters);
+                        break self.around(hook, index + 1, context, step).await?;
+                    }
+                    Mode::Replace => {
+                        let context = kept(&mut context, &afters);
+                        break self.replace(hook, context, step).await?;
+                    }
+                }
+            };
+            for hook in afters.into_iter().rev() {
+                result = self.after(hook, &context, result).await?;
+            }
+            Ok(result)
+        })
+    }
+
+    async fn before(&self, hook: &Hook, context: String) -> Result<String, StageError> {
+        let fallback = hook.skips().then(|| context.clone());
+        match self.call(hook, context, None).await {
+            Ok(context) => Ok(context),
+            Err(ended) => self.or_skip(hook, ended, fallback),
+        }
+    }
+
+    async fn after(
+        &self,
+        hook: &Hook,
+        context: &str,
+        result: String,
+    ) -> Result<String, StageError> {
+        let both = format!(r#"{{"context":{context},"result":{result}}}"#);
+        match self.call(hook, both, None).await {
+            Ok(result) => Ok(result),
+            Err(ended) => self.or_skip(hook, ended, Some(result)),
+        }
+    }
+
+    async fn replace(
+        &self,
+        hook: &Hook,
+        context: String,
+        step: Step,
+    ) -> Result<String, StageError> {
+        let fallback = hook.skips().then(|| context.clone());
+        match self.call(hook, context, None).await {
+            Ok(result) => Ok(result),
+            Err(ended) => match self.or_skip(hook, ended, fallback) {
+                Ok(context) => step(context).await,
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Calls a hook's function.
+    async fn call(
+        &self,
+        hook: &Hook,
+        context: String,
+        next: Option<Box<dyn Next>>,
+    ) -> Result<String, Ended> {
+        let lease = self.engine.enter(&hook.slot, Call::Hook).await;
+        let lease = lease.map_err(Ended::Crashed)?;
+        let call = HookCall {
+            point: self.point.clone(),
+            mode: hook.declaration.mode,
+            context,
+            next,
+        };
+        let answer = lease.plugin().hook(call, self.cause.clone()).await;
+        lease.finish(answer).map_err(|error| {
+            if error.fault.said().is_some() {
+                Ended::Refused(error)
+            } else {
+                Ended::Crashed(error)
+            }
+        })
+    }
+
+    /// What to go on with after a hook gave no answer: the fallback, where the hook may be skipped.
+    fn or_skip(
+        &self,
+        hook: &Hook,
+        ended: Ended,
+        fallback: Option<String>,
+    ) -> Result<String, StageError> {
+        match (ended, fallback) {
+            (Ended::Crashed(error), Some(fallback)) if hook.skips() => {
+                let (point, mode) = (&self.point, hook.declaration.mode.as_str());
+                tracing::warn!(plugin = %hook.slot.id, %point, mode, %error, "a hook failed and was skipped");
+                Ok(fallback)
+            }
+            (Ended::Crashed(error) | Ended::Refused(error), _) => Err(self.hook_error(error)),
+        }
+    }
+
+    fn hook_error(&self, error: StageError) -> StageError {
+        StageError {
+            plugin: error.plugin,
+            fault: Fault::Hook {
+                point: self.point.to_string(),
+                fault: Box::new(error.fault),
+            },
+        }
+    }
+}
+
+/// The context to hand on: a copy where `after` hooks will want to see it.
+fn kept(context: &mut String, afters: &[&Hook]) -> String {
+    if afters.is_empty() {
+        std::mem::take(context)
+    } else {
+        context.clone()
+    }
+}
+
+impl Hook {
+    fn skips(&self) -> bool {
+        self.declaration.on_failure == OnFailure::Skip
+    }
+}
