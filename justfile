@@ -33,6 +33,10 @@ test: fmt-check guests guests-other lint build
     cargo test --release --doc --package weir-sdk --all-features
     cd guest-examples && RUSTC=rustc cargo nextest run --target-dir target/lint --release --workspace --lib --bins
 
+# Start, build, check and test a plugin of every kind in every language, or of some: `just test-kit python pipe`, `just test-kit ci`
+test-kit *words: build
+    scripts/test-kit.sh {{words}}
+
 # Real clients (the openai SDK, Open WebUI's own functions) against a release build
 test-clients: guests build
     tests/clients/run.sh
