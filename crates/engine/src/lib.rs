@@ -59,7 +59,9 @@ pub use fetch::{fetch, raw_github_url};
 pub use hooks::{HookStatus, PointStatus, Step};
 pub use options::{Options, Ports, Quarantine};
 pub use registry::{CapabilityStatus, ProviderStatus};
-pub use status::{CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason};
+pub use status::{
+    CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason, Waiting,
+};
 
 /// The engine: one a host. Its futures need a tokio runtime.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::gate::Gate;
 use crate::mailbox::Mailbox;
 use crate::metrics::Meters;
 use crate::quarantine::Health;
-use crate::status::{CallCounts, FaultRecord, Kind, Reason};
+use crate::status::{CallCounts, FaultRecord, Kind, Reason, Waiting};
 
 /// Most faults that are kept.
 const FAULTS: usize = 10;
@@ -213,6 +213,15 @@ impl Slot {
             total: self.total.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             in_flight: self.in_flight(),
+        }
+    }
+
+    /// What waits in its mailboxes.
+    pub(crate) fn waiting_mail(&self) -> Waiting {
+        Waiting {
+            events: self.events.len(),
+            events_dropped: self.events.dropped(),
+            casts: self.casts.len(),
         }
     }
 

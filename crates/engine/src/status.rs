@@ -41,6 +41,8 @@ pub struct PluginStatus {
     pub faults: Vec<FaultRecord>,
     /// Its calls since the host started.
     pub calls: CallCounts,
+    /// What waits for it.
+    pub waiting: Waiting,
     /// Until when it is not called.
     pub quarantined_until: Option<SystemTime>,
     /// Has it valves?
@@ -133,6 +135,17 @@ pub struct CallCounts {
     pub failed: u64,
     /// Calls under way.
     pub in_flight: u64,
+}
+
+/// What waits for a plugin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Events.
+    pub events: usize,
+    /// Events dropped because too many waited, since the host started.
+    pub events_dropped: u64,
+    /// Calls of other plugins, for whose answers nobody waits.
+    pub casts: usize,
 }
 
 /// What a plugin is to Open WebUI.
@@ -249,6 +262,7 @@ impl Engine {
             usage: slot.map(|s| s.usage()).unwrap_or_default(),
             faults,
             calls: slot.map(|s| s.counts()).unwrap_or_default(),
+            waiting: slot.map(|s| s.waiting_mail()).unwrap_or_default(),
             quarantined_until: until,
             valves: face.as_ref().is_some_and(|f| f.spec.is_some()),
             last_load_error: entry.last_error.as_ref().map(|f| f.reason.clone()),

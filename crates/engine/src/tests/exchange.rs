@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use model::events::{EventBus, Topic};
+use model::events::Topic;
 use model::exchange::{Caller, Cause, EmitError, Exchange, FireError, MAX_DEPTH, PeerError};
 use model::id::PluginId;
 use serde_json::{Value, json};
