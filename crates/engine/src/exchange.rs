@@ -56,6 +56,20 @@ impl Engine {
         &self.ports.bus
     }
 
+    /// Is every event and every queued call delivered, and what it led to as well? For tests and tools that wait for it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let look = || -> Option<u64> {
+            let catalog = self.catalog.load();
+            let mut slots = catalog.slots();
+            slots.try_fold(0, |sum, (slot, _)| {
+                Some(sum + slot.events.idle()? + slot.casts.idle()?)
+            })
+        };
+        // A delivery may pass on to a mailbox that was looked at already: then the second look differs.
+        look().is_some_and(|first| look() == Some(first))
+    }
+
     /// Tells all who listen an event of the host's own. It never waits.
     pub(crate) fn tell(&self, topic: &str, payload: &Value) {
         self.announce(topic, payload, |_| false);

@@ -25,6 +25,10 @@ struct Waiting<T> {
     items: VecDeque<(usize, T)>,
     bytes: usize,
     closed: bool,
+    /// Does the taker work on what it took last?
+    busy: bool,
+    /// Items that ever came in.
+    pushed: u64,
 }
 
 impl<T> Default for Mailbox<T> {
@@ -34,6 +38,8 @@ impl<T> Default for Mailbox<T> {
                 items: VecDeque::new(),
                 bytes: 0,
                 closed: false,
+                busy: false,
+                pushed: 0,
             }),
             arrived: Notify::new(),
             taken: Notify::new(),
@@ -50,6 +56,7 @@ impl<T> Waiting<T> {
 
     fn push(&mut self, bytes: usize, item: T) {
         self.bytes += bytes;
+        self.pushed += 1;
         self.items.push_back((bytes, item));
     }
 
@@ -93,15 +100,17 @@ impl<T> Mailbox<T> {
         self.arrived.notify_one();
     }
 
-    /// The oldest item, when there is one; none once the mailbox is closed. For one taker.
+    /// The oldest item, when there is one; none once the mailbox is closed. For one taker, which has done with the item before.
     pub(crate) async fn next(&self) -> Option<T> {
         loop {
             {
                 let mut waiting = lock(&self.waiting);
+                waiting.busy = false;
                 if waiting.closed {
                     return None;
                 }
                 if let Some(item) = waiting.pop() {
+                    waiting.busy = true;
                     drop(waiting);
                     self.taken.notify_waiters();
                     return Some(item);
@@ -132,6 +141,12 @@ impl<T> Mailbox<T> {
         lock(&self.waiting).items.len()
     }
 
+    /// How many items ever came in, if nothing waits and nothing is being worked on.
+    pub(crate) fn idle(&self) -> Option<u64> {
+        let waiting = lock(&self.waiting);
+        (waiting.items.is_empty() && !waiting.busy).then_some(waiting.pushed)
+    }
+
     /// Items dropped for want of room.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -159,6 +174,18 @@ mod tests {
         assert_eq!(mailbox.next().now_or_never(), Some(None));
         mailbox.push(1, 3, 9);
         assert_eq!(mailbox.len(), 0);
+    }
+
+    #[test]
+    fn it_is_idle_when_the_taker_comes_back() {
+        let mailbox = Mailbox::default();
+        assert_eq!(mailbox.idle(), Some(0));
+        mailbox.push(1, 3, 'a');
+        assert_eq!(mailbox.idle(), None, "it waits");
+        assert_eq!(mailbox.next().now_or_never(), Some(Some('a')));
+        assert_eq!(mailbox.idle(), None, "it is being worked on");
+        assert_eq!(mailbox.next().now_or_never(), None);
+        assert_eq!(mailbox.idle(), Some(1));
     }
 
     #[test]
