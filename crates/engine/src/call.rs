@@ -14,7 +14,6 @@ use model::plugin::Role;
 use crate::catalog::Target;
 use crate::gate::Refused;
 use crate::metrics::{Call, Outcome};
-use crate::quarantine::Pass;
 use crate::slot::{Slot, Version};
 use crate::status::FaultRecord;
 use crate::{Chained, Engine};
@@ -181,18 +180,17 @@ impl Engine {
             return Err(refuse(slot, call, fault));
         }
         match slot.health.admit(|| now) {
-            Ok(pass) => Ok(Lease {
+            Ok(()) => Ok(Lease {
                 engine: self,
                 slot: Arc::clone(slot),
                 version,
                 call,
-                pass,
                 began: now,
                 finished: false,
             }),
             Err(wait) => {
                 version.gate.leave();
-                let reason = "it failed too often and is left alone for a while".into();
+                let reason = "it crashed and is started again after a while".into();
                 let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
                 Err(refuse(slot, call, unavailable(reason, Some(wait))))
             }
@@ -204,7 +202,6 @@ impl Engine {
         &self,
         slot: &Slot,
         call: Call,
-        pass: Pass,
         began: Duration,
         result: &Result<T, StageError>,
     ) {
@@ -212,7 +209,6 @@ impl Engine {
         let took = now.saturating_sub(began);
         let Err(error) = result else {
             slot.meters.call(call, Outcome::Ok, took);
-            slot.health.success(pass, now);
             return;
         };
         slot.failed.fetch_add(1, Ordering::Relaxed);
@@ -228,17 +224,14 @@ impl Engine {
                 message: fault.to_string(),
             });
             tracing::warn!(%plugin, %version, call = call.as_str(), error = %fault, "a plugin's call ended in a fault");
-            if let Some(out) = slot.health.fault(pass, now) {
+            if slot.health.fault(now) {
                 slot.meters.quarantine();
-                let seconds = out.as_secs_f64();
-                tracing::warn!(%plugin, %version, seconds, "the plugin failed too often and is left alone for a while");
+                self.crashed(slot);
             }
         } else if matches!(fault, Fault::Unavailable { .. } | Fault::Denied(_)) {
             slot.meters.call(call, Outcome::Refused, took);
-            slot.health.unknown(pass);
         } else {
             slot.meters.call(call, Outcome::Failed, took);
-            slot.health.success(pass, now);
         }
     }
 }
@@ -270,7 +263,6 @@ pub(crate) struct Lease<'a> {
     slot: Arc<Slot>,
     version: Arc<Version>,
     call: Call,
-    pass: Pass,
     began: Duration,
     finished: bool,
 }
@@ -288,8 +280,7 @@ impl Lease<'_> {
     /// Notes the result and hands it on.
     pub(crate) fn finish<T>(mut self, result: Result<T, StageError>) -> Result<T, StageError> {
         self.finished = true;
-        self.engine
-            .note(&self.slot, self.call, self.pass, self.began, &result);
+        self.engine.note(&self.slot, self.call, self.began, &result);
         result
     }
 }
@@ -304,7 +295,6 @@ impl Drop for Lease<'_> {
                 .monotonic()
                 .saturating_sub(self.began);
             self.slot.meters.call(self.call, Outcome::Cancelled, took);
-            self.slot.health.unknown(self.pass);
         }
         self.version.gate.leave();
     }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use model::component::{FileName, Origin};
 use model::error::LoadError;
 use model::id::PluginId;
+use model::plugin::About;
 
 use crate::Engine;
 use crate::exchange::Subscriber;
 use crate::hooks::{Hook, HookIndex};
+use crate::lifecycle::Stage;
 use crate::slot::{Face, Slot};
 use crate::status::{Kind, Reason};
 
@@ -52,7 +54,36 @@ pub(crate) struct Entry {
     pub(crate) slot: Option<Arc<Slot>>,
     pub(crate) state: EntryState,
     /// Why a newer content is not at work while the old one is.
-    pub(crate) last_error: Option<Failure>,
+    pub(crate) last_error: Option<Arc<Failure>>,
+}
+
+impl Entry {
+    /// Why it failed, if it has.
+    pub(crate) fn failure(&self) -> Option<&Arc<Failure>> {
+        match &self.state {
+            EntryState::Failed(failure) => Some(failure),
+            EntryState::Live | EntryState::Loading(_) | EntryState::Stopped => None,
+        }
+    }
+
+    /// What it said it is: of one that failed, what failed.
+    pub(crate) fn about(&self) -> Option<Arc<About>> {
+        let failed = self.failure().and_then(|f| f.about.clone());
+        failed.or_else(|| Some(Arc::clone(&self.slot.as_ref()?.face.load().about)))
+    }
+
+    /// The plugin's id, if it ever said.
+    pub(crate) fn id(&self) -> Option<PluginId> {
+        let slot = self.slot.as_ref().map(|s| s.id.clone());
+        slot.or_else(|| Some(self.failure()?.about.as_ref()?.manifest.id.clone()))
+    }
+
+    /// What did not load for want of something it depends on.
+    pub(crate) fn lacked(&self) -> Option<Arc<About>> {
+        let failure = self.failure().or(self.last_error.as_ref())?;
+        let is_lack = matches!(failure.error, Some(LoadError::Dependency { .. }));
+        failure.about.clone().filter(|_| is_lack)
+    }
 }
 
 /// What was tried last.
@@ -64,17 +95,20 @@ pub(crate) struct Tried {
 
 #[derive(Debug, Clone)]
 pub(crate) enum EntryState {
-    Loading,
+    Loading(Stage),
     Live,
     Stopped,
-    Failed(Failure),
+    Failed(Arc<Failure>),
 }
 
-/// Why a file did not load.
-#[derive(Debug, Clone)]
+/// Why a file did not load, or its plugin was taken down.
+#[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) error: LoadError,
+    /// None: it crashed too often.
+    pub(crate) error: Option<LoadError>,
     pub(crate) reason: Reason,
+    /// What it said it is, if it came that far and nobody else has its id.
+    pub(crate) about: Option<Arc<About>>,
 }
 
 /// A snapshot.
@@ -82,6 +116,8 @@ pub(crate) struct Failure {
 pub(crate) struct Catalog {
     pub(crate) entries: BTreeMap<FileName, Entry>,
     plugins: HashMap<PluginId, Arc<Slot>>,
+    /// Files of plugins that failed after they said what they are, by their ids.
+    failed: HashMap<PluginId, FileName>,
     listed: HashMap<Arc<str>, Listed>,
     /// Filters that cover models, in the order they run.
     pub(crate) filters: Vec<Covering>,
@@ -126,6 +162,11 @@ impl Catalog {
             entries,
             ..Self::default()
         };
+        for (name, entry) in &catalog.entries {
+            if let (None, Some(id)) = (&entry.slot, entry.id()) {
+                catalog.failed.entry(id).or_insert_with(|| name.clone());
+            }
+        }
         for slot in &slots {
             catalog.plugins.insert(slot.id.clone(), Arc::clone(slot));
             let face = slot.face.load_full();
@@ -186,15 +227,22 @@ impl Catalog {
             .filter_map(|entry| Some((entry.slot.as_ref()?, entry)))
     }
 
+    /// The file of a plugin's id, also of one that failed after it said what it is.
+    pub(crate) fn file(&self, id: &PluginId) -> Option<&FileName> {
+        let slot = self.plugins.get(id).map(|slot| &slot.file);
+        slot.or_else(|| self.failed.get(id))
+    }
+
     /// The file behind a plugin's id; of one without an id, behind its stem.
     pub(crate) fn file_of(&self, id: &str) -> Option<FileName> {
-        if let Some(slot) = self.plugin(id) {
-            return Some(slot.file.clone());
-        }
-        self.entries
-            .iter()
-            .find(|(file, entry)| entry.slot.is_none() && file.stem() == id)
-            .map(|(file, _)| file.clone())
+        let known = PluginId::new(id)
+            .ok()
+            .and_then(|id| self.file(&id).cloned());
+        known.or_else(|| {
+            let mut entries = self.entries.iter();
+            let by_stem = entries.find(|(file, entry)| entry.id().is_none() && file.stem() == id);
+            by_stem.map(|(file, _)| file.clone())
+        })
     }
 }
 

@@ -8,12 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::component::{ComponentFile, FileName, Origin};
 use model::error::LoadError;
+use model::id::PluginId;
 use model::limits::Limit;
 use tracing::Instrument as _;
 
 use crate::catalog::{Catalog, Entry, EntryState};
+use crate::dependencies::Ticket;
+use crate::handover::Ending;
 use crate::load::{Applied, Source};
 use crate::slot::lock;
+use crate::status::Reason;
 use crate::{Engine, Installed, ManageError};
 
 /// What is to happen to one component file.
@@ -33,6 +37,16 @@ pub(crate) enum CatalogChange {
     Stop(FileName),
     /// Start its plugin again.
     Start(FileName),
+    /// It crashed or did not start, and its time has come.
+    Restart(FileName),
+    /// It crashed too often.
+    GiveUp { name: FileName, reason: Reason },
+    /// Its plugin needs `next`, which is about to be taken down.
+    Fall {
+        name: FileName,
+        next: PluginId,
+        error: LoadError,
+    },
 }
 
 /// The order of changes of one file.
@@ -51,12 +65,22 @@ impl CatalogChange {
         match self {
             Self::Put(file, _) => &file.name,
             Self::Refresh { name, .. }
+            | Self::GiveUp { name, .. }
+            | Self::Fall { name, .. }
+            | Self::Restart(name)
             | Self::Gone(name)
             | Self::Yield(name)
             | Self::Delete(name)
             | Self::Stop(name)
             | Self::Start(name) => name,
         }
+    }
+
+    fn is_load(&self) -> bool {
+        matches!(
+            self,
+            Self::Put(..) | Self::Refresh { .. } | Self::Start(_) | Self::Restart(_)
+        )
     }
 }
 
@@ -66,10 +90,25 @@ impl Engine {
         self: &Arc<Self>,
         change: CatalogChange,
     ) -> Result<Applied, ManageError> {
+        let ticket = self.enter_board(&change);
+        self.apply_with(change, ticket).await
+    }
+
+    /// A load is seen by others from now on, before it has begun.
+    pub(crate) fn enter_board(&self, change: &CatalogChange) -> Option<Ticket> {
+        change.is_load().then(|| self.board.enter(change.file()))
+    }
+
+    /// Applies a change that is on the board already, if it is a load.
+    pub(crate) async fn apply_with(
+        self: &Arc<Self>,
+        change: CatalogChange,
+        ticket: Option<Ticket>,
+    ) -> Result<Applied, ManageError> {
         let engine = Arc::clone(self);
         let work = async move {
             let name = change.file().clone();
-            let result = engine.apply_here(change).await;
+            let result = engine.apply_here(change, ticket).await;
             engine.forget_lane(&name);
             result
         };
@@ -83,7 +122,11 @@ impl Engine {
         }
     }
 
-    async fn apply_here(self: &Arc<Self>, change: CatalogChange) -> Result<Applied, ManageError> {
+    async fn apply_here(
+        self: &Arc<Self>,
+        change: CatalogChange,
+        ticket: Option<Ticket>,
+    ) -> Result<Applied, ManageError> {
         let lane = self.lane(change.file());
         let is_look = matches!(change, CatalogChange::Refresh { force: false, .. });
         if is_look && lane.looking.swap(true, Ordering::SeqCst) {
@@ -96,19 +139,32 @@ impl Engine {
         if self.closing.load(Ordering::SeqCst) {
             return Err(ManageError::ShuttingDown);
         }
+        // Given back before the turn is over.
+        let ticket = ticket;
+        match ticket {
+            Some(ticket) => self.load_one(change, ticket).await,
+            None => self.change_one(change).await,
+        }
+    }
+
+    async fn load_one(
+        self: &Arc<Self>,
+        change: CatalogChange,
+        mut ticket: Ticket,
+    ) -> Result<Applied, ManageError> {
+        ticket.begin();
+        let source = match change {
+            CatalogChange::Put(file, origin) => Source::Client(file, origin),
+            CatalogChange::Refresh { name, force } => Source::Folder { name, force },
+            CatalogChange::Start(name) => Source::Stopped(name),
+            CatalogChange::Restart(name) if self.may_restart(&name) => Source::Crashed(name),
+            _ => return Ok(Applied::Unchanged),
+        };
+        self.load(source, ticket).await.map_err(Into::into)
+    }
+
+    async fn change_one(self: &Arc<Self>, change: CatalogChange) -> Result<Applied, ManageError> {
         match change {
-            CatalogChange::Put(file, origin) => {
-                let source = Source::Client(file, origin);
-                self.load(source).await.map_err(Into::into)
-            }
-            CatalogChange::Refresh { name, force } => {
-                let source = Source::Folder { name, force };
-                self.load(source).await.map_err(Into::into)
-            }
-            CatalogChange::Start(name) => {
-                let source = Source::Stopped(name);
-                self.load(source).await.map_err(Into::into)
-            }
             CatalogChange::Gone(name) => {
                 let most = self.options.ceilings.get(Limit::ComponentBytes);
                 // An upload may have written it in the meantime, and what cannot be read is not gone.
@@ -130,6 +186,14 @@ impl Engine {
                 Ok(Applied::Removed)
             }
             CatalogChange::Stop(name) => self.stop_file(&name),
+            CatalogChange::GiveUp { name, reason } => Ok(self.give_up(&name, reason)),
+            CatalogChange::Fall { name, next, error } => {
+                Ok(self.fall_here(&name, &next, error).await)
+            }
+            CatalogChange::Put(..)
+            | CatalogChange::Refresh { .. }
+            | CatalogChange::Start(_)
+            | CatalogChange::Restart(_) => Ok(Applied::Unchanged),
         }
     }
 
@@ -150,13 +214,16 @@ impl Engine {
     /// Takes a file and its plugin out of the catalog. Calls under way finish.
     fn take_out(self: &Arc<Self>, name: &FileName) {
         let entry = self.edit(|entries| entries.remove(name));
+        self.supervisor.remove(name);
         if let Some(slot) = entry.and_then(|e| e.slot) {
             self.release(&slot.id, name);
-            self.retire(&slot, None, "it was removed");
+            self.retire(&slot, None, Ending::Removed);
         }
     }
 
+    /// Stops a plugin; one that failed is not tried again.
     fn stop_file(self: &Arc<Self>, name: &FileName) -> Result<Applied, ManageError> {
+        self.supervisor.forget(name);
         let stopped = self.edit(|entries| {
             let entry = entries.get_mut(name)?;
             let slot = entry.slot.clone()?;
@@ -164,12 +231,14 @@ impl Engine {
             Some(slot)
         });
         let Some(slot) = stopped else {
+            if self.catalog.load().entries.contains_key(name) {
+                return Ok(Applied::Unchanged);
+            }
             return Err(ManageError::NotFound(name.stem().into()));
         };
-        self.retire(&slot, None, "it is stopped");
-        // The index leaves out filters that have no version.
+        self.retire(&slot, None, Ending::Stopped);
+        // The index leaves out what has no version.
         self.reindex();
-        tracing::info!(plugin = %slot.id, file = %name, "a plugin was stopped");
         Ok(Applied::Removed)
     }
 

@@ -1,6 +1,7 @@
 //! Why a change of the catalog or of valves did not work. Faults of calls are `model::error::StageError`.
 
 use model::error::{LoadError, StageError};
+use model::id::PluginId;
 use model::ports::{EgressError, StoreError};
 use model::valves::ValveError;
 
@@ -13,6 +14,12 @@ pub enum ManageError {
     /// It did not load.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Others at work cannot do without it.
+    #[error("it is needed by {}; with force they are taken down first", list(.by))]
+    Needed {
+        /// Who they are, directly or not: those first that need the others.
+        by: Vec<PluginId>,
+    },
     /// The folder of components did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -75,4 +82,9 @@ pub enum ValvesError {
 fn join(errors: &[ValveError]) -> String {
     let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
     texts.join("; ")
+}
+
+fn list(ids: &[PluginId]) -> String {
+    let texts: Vec<_> = ids.iter().map(PluginId::as_str).collect();
+    texts.join(", ")
 }

@@ -3,14 +3,65 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use model::error::{Fault, LoadError, StageError};
 use model::limits::Limit;
 use model::plugin::{Plugin, Role};
 
+use tokio::sync::oneshot;
+
 use crate::Engine;
+use crate::catalog::Catalog;
+use crate::dependencies::Order;
+use crate::lifecycle::Who;
 use crate::metrics::{Call, Outcome};
 use crate::slot::{Slot, Version, lock};
+use crate::status::PluginState;
+
+/// Why a version is let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Another one takes its place.
+    Replaced,
+    /// An operator stopped it.
+    Stopped,
+    /// Its file is gone.
+    Removed,
+    /// It crashed too often, or what it depends on is gone.
+    Failed,
+    /// The host ends.
+    Shutdown,
+}
+
+impl Ending {
+    /// For callers.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Replaced | Self::Stopped => "it is stopped",
+            Self::Removed => "it was removed",
+            Self::Failed => "it failed, and is not started again for now",
+            Self::Shutdown => "the host is shutting down",
+        }
+    }
+
+    /// Does the plugin as a whole stop? Of one that failed it is told that it failed.
+    fn is_told(self) -> bool {
+        !matches!(self, Self::Replaced | Self::Failed)
+    }
+}
+
+/// Ends when a version that was let go has stopped. To be awaited or not.
+#[derive(Debug)]
+pub(crate) struct Over(Option<oneshot::Receiver<()>>);
+
+impl Over {
+    pub(crate) async fn wait(self) {
+        if let Some(over) = self.0 {
+            // Nothing is ever sent: the other end is dropped.
+            let _dropped = over.await;
+        }
+    }
+}
 
 /// A handover under way: calls wait. Dropped before it is done, they go on with the old version.
 pub(crate) struct Handover {
@@ -28,6 +79,10 @@ impl Handover {
         let Some(old) = slot.current.load_full() else {
             return Ok(None);
         };
+        if slot.health.until().is_some() {
+            // What a plugin remembers that crashed is not to be trusted.
+            return Ok(None);
+        }
         let can = |plugin: &Arc<dyn Plugin>| plugin.about().roles.contains(&Role::Handover);
         if !can(&old.plugin) || !can(new) {
             return Ok(None);
@@ -99,16 +154,29 @@ impl Engine {
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         next: Option<Arc<Version>>,
-        ended: &'static str,
-    ) {
-        let Some(old) = slot.replace(next, ended) else {
-            return;
+        ending: Ending,
+    ) -> Over {
+        let Some(old) = slot.replace(next, ending.reason()) else {
+            return Over(None);
         };
+        if ending.is_told() {
+            let who = Who::of_version(slot, &old);
+            self.transition(PluginState::Stopping, &who, None);
+        }
         let (engine, slot) = (Arc::clone(self), Arc::clone(slot));
+        let (done, over) = oneshot::channel();
         let mut retiring = lock(&self.retiring);
         // Reap those that are over, so that the set does not grow.
         while retiring.try_join_next().is_some() {}
-        retiring.spawn(async move { engine.drain(&slot, &old).await });
+        retiring.spawn(async move {
+            let _done: oneshot::Sender<()> = done;
+            engine.drain(&slot, &old).await;
+            if ending.is_told() {
+                let who = Who::of_version(&slot, &old);
+                engine.transition(PluginState::Stopped, &who, None);
+            }
+        });
+        Over(Some(over))
     }
 
     async fn drain(&self, slot: &Slot, old: &Arc<Version>) {
@@ -145,23 +213,41 @@ impl Engine {
         self.options.drain.unwrap_or(own)
     }
 
-    /// Lets every version go and waits for them, at most this long: half of it for calls under way, the rest for the plugins to stop. Nothing can be
-    /// changed or called any more.
+    /// Lets every version go and waits for them, at most this long: half of it for calls under way, the rest for the plugins to stop. Those that depend on
+    /// others go before them, until three quarters of the time are over; then all that are left go at once. Nothing can be changed any more.
     pub async fn shutdown(self: &Arc<Self>, within: Duration) {
         self.closing
             .store(true, std::sync::atomic::Ordering::SeqCst);
+        self.board.close();
         let catalog = self.catalog.load_full();
+        let mut all = std::pin::pin!(self.retire_in_order(&catalog));
+        if tokio::time::timeout(within / 2, &mut all).await.is_ok() {
+            return;
+        }
+        self.hurry.send_replace(true);
+        if tokio::time::timeout(within / 4, &mut all).await.is_ok() {
+            return;
+        }
         for (slot, _) in catalog.slots() {
-            self.retire(slot, None, "the host is shutting down");
+            self.retire(slot, None, Ending::Shutdown);
+        }
+        if tokio::time::timeout(within / 4, &mut all).await.is_err() {
+            tracing::warn!("some plugins did not stop in time");
+        }
+    }
+
+    /// Lets every version go, those that depend on others before them, and waits for those too that were let go before.
+    async fn retire_in_order(self: &Arc<Self>, catalog: &Catalog) {
+        let slots = catalog.slots();
+        let abouts: Vec<_> = slots
+            .map(|(s, _)| Arc::clone(&s.face.load().about))
+            .collect();
+        for group in Order::new(&abouts).groups() {
+            let slots = group.iter().filter_map(|id| catalog.plugin(id.as_str()));
+            let retired = slots.map(|slot| self.retire(slot, None, Ending::Shutdown).wait());
+            join_all(retired).await;
         }
         let mut retiring = std::mem::take(&mut *lock(&self.retiring));
-        for last in [false, true] {
-            self.hurry.send_replace(last);
-            let all = async { while retiring.join_next().await.is_some() {} };
-            if tokio::time::timeout(within / 2, all).await.is_ok() {
-                return;
-            }
-        }
-        tracing::warn!("some plugins did not stop in time");
+        while retiring.join_next().await.is_some() {}
     }
 }

@@ -1,4 +1,4 @@
-//! What Weir does with plugins: a catalog that follows a folder, installs, reloads that drain, calls, quarantine, valves, metrics.
+//! What Weir does with plugins: a catalog that follows a folder, installs, dependencies, reloads that drain, calls, supervision, valves, metrics.
 //!
 //! Where plugins run, where files lie and how clients speak are other crates' business; the engine knows them by the ports of `model`.
 
@@ -7,6 +7,7 @@ mod bus;
 mod call;
 mod catalog;
 mod change;
+mod dependencies;
 mod error;
 mod exchange;
 mod fetch;
@@ -14,6 +15,7 @@ mod gate;
 mod guest_metrics;
 mod handover;
 mod hooks;
+mod lifecycle;
 mod load;
 mod mailbox;
 mod metrics;
@@ -24,6 +26,7 @@ mod registry;
 mod settings;
 mod slot;
 mod status;
+mod supervision;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -43,25 +46,30 @@ use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use catalog::Catalog;
 use change::{CatalogChange, Lanes};
+use dependencies::Board;
 use guest_metrics::GuestMetrics;
 use hooks::Hooked;
 use load::Turns;
 use metrics::{Loads, Scrape};
+use supervision::Supervisor;
 
 pub use bus::LocalBus;
 pub use catalog::Target;
+pub use dependencies::{DependencyState, DependencyStatus};
 pub use error::{AddError, ManageError, ValvesError};
 pub use exchange::Switchboard;
 pub use fetch::{fetch, raw_github_url};
 pub use hooks::{HookStatus, PointStatus, Step};
-pub use options::{Options, Ports, Quarantine};
+pub use options::{Options, Ports, Quarantine, Supervision};
 pub use registry::{CapabilityStatus, ProviderStatus};
 pub use status::{
     CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason, Waiting,
 };
+pub use supervision::RestartStatus;
 
 /// The engine: one a host. Its futures need a tokio runtime.
 #[derive(Debug)]
@@ -76,6 +84,9 @@ pub struct Engine {
     claims: Mutex<HashMap<PluginId, FileName>>,
     /// How many loads may be under way.
     turns: Turns,
+    /// Loads under way, and which wait for which.
+    board: Arc<Board>,
+    supervisor: Supervisor,
     load_counts: Arc<Loads>,
     /// Versions that finish their last calls.
     retiring: Mutex<JoinSet<()>>,
@@ -158,6 +169,8 @@ impl Engine {
             emitting: Mutex::default(),
             guest_metrics,
             turns: Turns::new(options.load_parallel),
+            board: Arc::default(),
+            supervisor: Supervisor::default(),
             ports,
             options,
             catalog,
@@ -214,25 +227,25 @@ impl Engine {
         }
     }
 
-    /// Deletes a plugin and its file. Calls under way finish; settings beside the file and stored valves stay.
+    /// Deletes a plugin and its file. Calls under way finish; settings beside the file and stored valves stay. Plugins at work that cannot do without it are
+    /// taken down first, with `force`; they come back when it does.
     ///
     /// # Errors
-    /// [`ManageError::NotFound`], or what the store said; nothing has changed then.
-    pub async fn delete(self: &Arc<Self>, id: &str) -> Result<(), ManageError> {
-        let name = self.file_of(id)?;
-        self.apply(CatalogChange::Delete(name)).await.map(|_| ())
+    /// [`ManageError::NotFound`], [`ManageError::Needed`] without `force`, or what the store said; nothing has changed then.
+    pub async fn delete(self: &Arc<Self>, id: &str, force: bool) -> Result<(), ManageError> {
+        self.take_down(id, force, CatalogChange::Delete).await
     }
 
-    /// Stops a plugin: calls under way finish, new ones are refused. It stays stopped until [`Engine::start`], a reload, or a restart of the host.
+    /// Stops a plugin: calls under way finish, new ones are refused. It stays stopped until [`Engine::start`], a reload, or a restart of the host. Plugins at
+    /// work that cannot do without it are taken down first, with `force`; they come back when it does.
     ///
     /// # Errors
-    /// [`ManageError::NotFound`].
-    pub async fn stop(self: &Arc<Self>, id: &str) -> Result<(), ManageError> {
-        let name = self.file_of(id)?;
-        self.apply(CatalogChange::Stop(name)).await.map(|_| ())
+    /// [`ManageError::NotFound`], or [`ManageError::Needed`] without `force`.
+    pub async fn stop(self: &Arc<Self>, id: &str, force: bool) -> Result<(), ManageError> {
+        self.take_down(id, force, CatalogChange::Stop).await
     }
 
-    /// Starts a stopped or failed plugin from its file. One at work is left alone.
+    /// Starts a stopped, failed or quarantined plugin from its file. One at work is left alone.
     ///
     /// # Errors
     /// Why it did not load.
@@ -272,5 +285,21 @@ impl Engine {
     fn file_of(&self, id: &str) -> Result<FileName, ManageError> {
         let file = self.catalog.load().file_of(id);
         file.ok_or_else(|| ManageError::NotFound(id.into()))
+    }
+
+    /// Applies a change that takes a plugin down, after those that need it. A client that leaves cannot leave it half-done.
+    async fn take_down(
+        self: &Arc<Self>,
+        id: &str,
+        force: bool,
+        change: fn(FileName) -> CatalogChange,
+    ) -> Result<(), ManageError> {
+        let name = self.file_of(id)?;
+        let engine = Arc::clone(self);
+        let work = async move { engine.take_down_file(name, force, change).await };
+        match tokio::spawn(work.in_current_span()).await {
+            Ok(result) => result,
+            Err(e) => Err(LoadError::Host(format!("the change broke off: {e}")).into()),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! How a component becomes the version at work: settings, inspection, id, valves, load, handover, start, store, swap. A load that fails changes nothing
-//! but the reason shown.
+//! How a component becomes the version at work: settings, inspection, id, valves, dependencies, init, handover, start, store, swap. A load that fails changes
+//! nothing but the reason shown.
 
 mod claim;
 mod failure;
@@ -11,16 +11,19 @@ use std::sync::atomic::Ordering;
 use model::component::{ComponentFile, FileName, Origin};
 use model::error::LoadError;
 use model::limits::Limit;
-use model::plugin::Plugin;
-use model::settings::PluginSettings;
+use model::plugin::{About, Plugin};
+use model::settings::{PluginSettings, Restart};
 use sha2::Digest as _;
 
 use crate::catalog::{Digest, Entry, EntryState, Tried};
-use crate::handover::Handover;
+use crate::dependencies::Ticket;
+use crate::handover::{Ending, Handover};
+use crate::lifecycle::{Stage, Who};
 use crate::metrics::{Call, Meters, Outcome};
 use crate::quarantine::Health;
 use crate::settings::Settings;
 use crate::slot::{Slot, Version};
+use crate::status::{PluginState, state_of};
 use crate::valves::StartValves;
 use crate::{Engine, Installed};
 
@@ -36,6 +39,8 @@ pub(crate) enum Source {
     Folder { name: FileName, force: bool },
     /// It lies in the folder and its plugin was stopped.
     Stopped(FileName),
+    /// It lies in the folder, and its plugin crashed or did not start.
+    Crashed(FileName),
 }
 
 /// What a change did.
@@ -52,6 +57,19 @@ struct Attempt {
     origin: Origin,
     store: bool,
     tried: Tried,
+    /// Somebody wants it so, or it has changed: what happened before does not count.
+    anew: bool,
+}
+
+/// How far a load has come.
+struct Progress {
+    who: Who,
+    /// Shown while it is the first of its file.
+    stage: Stage,
+    ticket: Ticket,
+    /// Does its file lie in the folder, so that it is listed whatever becomes of it?
+    listed: bool,
+    restart: Restart,
 }
 
 /// A plugin that is loaded but not yet at work.
@@ -63,33 +81,67 @@ pub(crate) struct Ready {
 
 impl Engine {
     /// Loads one file. The caller holds its lane.
-    pub(crate) async fn load(self: &Arc<Self>, source: Source) -> Result<Applied, LoadError> {
+    pub(crate) async fn load(
+        self: &Arc<Self>,
+        source: Source,
+        ticket: Ticket,
+    ) -> Result<Applied, LoadError> {
         let reading = self.turns.reading().await?;
         let name = match &source {
             Source::Client(file, _) => file.name.clone(),
-            Source::Folder { name, .. } | Source::Stopped(name) => name.clone(),
+            Source::Folder { name, .. } | Source::Stopped(name) | Source::Crashed(name) => {
+                name.clone()
+            }
         };
-        let listed = !matches!(source, Source::Client(..));
+        let mut progress = Progress {
+            who: self.next_version(&name),
+            stage: Stage::default(),
+            ticket,
+            listed: !matches!(source, Source::Client(..)),
+            restart: Restart::default(),
+        };
         let attempt = match self.attempt(source).await {
             Ok(Some(attempt)) => attempt,
             Ok(None) => return Ok(Applied::Unchanged),
-            Err(error) => return Err(self.failed(&name, Origin::Folder, None, error, listed)),
+            Err(error) => return Err(self.failed(&progress, Origin::Folder, None, error)),
         };
-        let (origin, tried) = (attempt.origin.clone(), attempt.tried.clone());
-        if listed {
-            self.loading(&name, &origin);
+        if attempt.anew && progress.listed {
+            self.supervisor.forget(&name);
         }
-        match self.bring_up(attempt, reading).await {
+        let (origin, tried) = (attempt.origin.clone(), attempt.tried.clone());
+        if progress.listed {
+            self.loading(&name, &origin, &progress.stage);
+        }
+        self.transition(PluginState::Discovered, &progress.who, None);
+        match self.bring_up(attempt, &mut progress, reading).await {
             Ok(installed) => {
                 self.load_counts.ok.fetch_add(1, Ordering::Relaxed);
                 Ok(Applied::Loaded(installed))
             }
-            Err(error) => Err(self.failed(&name, origin, Some(tried), error, listed)),
+            Err(error) => Err(self.failed(&progress, origin, Some(tried), error)),
         }
+    }
+
+    /// The version that a load of this file would put to work.
+    fn next_version(&self, name: &FileName) -> Who {
+        let catalog = self.catalog.load();
+        let slot = catalog.entries.get(name).and_then(|e| e.slot.as_ref());
+        let last = slot.map_or(0, |s| s.face.load().generation);
+        Who {
+            file: name.clone(),
+            about: None,
+            generation: last.saturating_add(1),
+        }
+    }
+
+    fn passed(&self, progress: &Progress, state: PluginState) {
+        progress.stage.set(state);
+        self.transition(state, &progress.who, None);
     }
 
     /// What there is to load; none if nothing has changed.
     async fn attempt(&self, source: Source) -> Result<Option<Attempt>, LoadError> {
+        let by_itself = matches!(source, Source::Crashed(_));
         let (file, origin, store, force) = match source {
             Source::Client(file, origin) => (file, origin, true, true),
             Source::Folder { name, force } => {
@@ -98,14 +150,16 @@ impl Engine {
                 };
                 (file, Origin::Folder, false, force)
             }
+            Source::Crashed(name) => {
+                let Some(file) = self.read(name).await? else {
+                    return Ok(None);
+                };
+                (file, Origin::Folder, false, true)
+            }
             Source::Stopped(name) => {
-                let is_live = self
-                    .catalog
-                    .load()
-                    .entries
-                    .get(&name)
-                    .is_some_and(|e| matches!(e.state, EntryState::Live));
-                if is_live {
+                let catalog = self.catalog.load_full();
+                let entry = catalog.entries.get(&name);
+                if entry.is_some_and(|e| state_of(e) == PluginState::Started) {
                     return Ok(None);
                 }
                 let file = self.read(name).await?;
@@ -124,6 +178,7 @@ impl Engine {
         if !force && entry.is_some_and(|e| self.is_as_it_was(e, &tried)) {
             return Ok(None);
         }
+        let has_changed = entry.is_none_or(|e| e.tried.as_ref() != Some(&tried));
         let origin = match (store, entry) {
             // What was uploaded stays so while its content does.
             (false, Some(e)) if e.tried.as_ref().is_some_and(|t| t.digest == tried.digest) => {
@@ -136,6 +191,7 @@ impl Engine {
             origin,
             store,
             tried,
+            anew: (force && !by_itself) || has_changed,
         }))
     }
 
@@ -150,14 +206,9 @@ impl Engine {
         if matches!(entry.state, EntryState::Stopped) {
             return true;
         }
-        let failure = match &entry.state {
-            EntryState::Failed(failure) => Some(failure),
-            EntryState::Live | EntryState::Loading | EntryState::Stopped => {
-                entry.last_error.as_ref()
-            }
-        };
-        let may_work_now = match failure.map(|f| &f.error) {
-            Some(LoadError::Host(_)) => true,
+        let failure = entry.failure().or(entry.last_error.as_ref());
+        let may_work_now = match failure.and_then(|f| f.error.as_ref()) {
+            Some(LoadError::Host(_) | LoadError::Dependency { .. }) => true,
             Some(LoadError::DuplicateId { id, file }) => {
                 self.holder(id).is_none_or(|f| f.as_str() != file)
             }
@@ -169,6 +220,7 @@ impl Engine {
     async fn bring_up(
         self: &Arc<Self>,
         attempt: Attempt,
+        progress: &mut Progress,
         reading: Turn,
     ) -> Result<Installed, LoadError> {
         let Attempt {
@@ -176,6 +228,7 @@ impl Engine {
             origin,
             store,
             tried,
+            anew,
         } = attempt;
         let name = file.name.clone();
         let settings = Settings::read(&name, tried.settings.as_deref())?;
@@ -187,16 +240,22 @@ impl Engine {
         let candidate = self.ports.loader.inspect(file, admission).await?;
         drop(room);
         let about = Arc::clone(candidate.about());
+        self.described(progress, &about);
         let claim = self.claim(&about, &name)?;
         let checked = Arc::new(settings.check(&about, &tried.digest, &self.options)?);
+        progress.restart = checked.restart;
         let valves = self
             .start_valves(&about, &checked, settings.source(&about))
+            .await?;
+        self.passed(progress, PluginState::Loaded);
+        self.await_dependencies(&mut progress.ticket, &name, &about)
             .await?;
         let turn = self.turns.init().await?;
         let plugin = candidate
             .load(Arc::clone(&checked), valves.announced())
             .await?;
         drop(turn);
+        self.passed(progress, PluginState::Initialised);
         let ready = Ready {
             plugin,
             settings: checked,
@@ -206,7 +265,24 @@ impl Engine {
             .put_to_work(ready, &name, origin, tried, stored)
             .await?;
         claim.keep();
+        if anew {
+            self.supervisor.forget(&name);
+        }
+        self.transition(PluginState::Started, &progress.who, None);
+        self.retry_dependants(&installed.id);
         Ok(installed)
+    }
+
+    /// A component has said what it is.
+    fn described(&self, progress: &mut Progress, about: &Arc<About>) {
+        let who = &mut progress.who;
+        let catalog = self.catalog.load();
+        let entry = catalog.entries.get(&who.file);
+        let slot = entry.and_then(|e| e.slot.as_ref());
+        if slot.is_some_and(|s| s.id != about.manifest.id) {
+            who.generation = 1;
+        }
+        who.about = Some(Arc::clone(about));
     }
 
     /// Hands over, starts, stores the file, and swaps.
@@ -277,8 +353,6 @@ impl Engine {
         }
         let manifest = &version.face.about.manifest;
         let replaced = generation > 1;
-        let digest = &version.face.about.digest;
-        tracing::info!(plugin = %manifest.id, version = %manifest.version, file = %name, %digest, replaced, "a plugin is at work");
         Ok(Installed {
             id: manifest.id.clone(),
             version: manifest.version.clone(),
@@ -300,7 +374,7 @@ impl Engine {
         slot.health.reset();
         let is_new = old.as_ref().is_none_or(|old| !Arc::ptr_eq(old, slot));
         if !is_new {
-            self.retire(slot, Some(Arc::clone(version)), "it is stopped");
+            self.retire(slot, Some(Arc::clone(version)), Ending::Replaced);
         }
         self.edit(|entries| {
             entries.insert(
@@ -317,7 +391,7 @@ impl Engine {
         if let Some(old) = old.filter(|_| is_new) {
             // The file holds another plugin now.
             self.release(&old.id, name);
-            self.retire(&old, None, "it was removed");
+            self.retire(&old, None, Ending::Removed);
         }
     }
 

@@ -120,6 +120,7 @@ pub(crate) struct Meters {
     calls: [CallMeters; Call::ALL.len()],
     faults: [Counter; FAULTS.len()],
     quarantines: Counter,
+    restarts: Counter,
 }
 
 #[derive(Debug)]
@@ -137,6 +138,7 @@ impl Default for Meters {
             }),
             faults: std::array::from_fn(|_| Counter::default()),
             quarantines: Counter::default(),
+            restarts: Counter::default(),
         }
     }
 }
@@ -162,9 +164,14 @@ impl Meters {
         }
     }
 
-    /// The plugin was put in quarantine.
+    /// The plugin crashed.
     pub(crate) fn quarantine(&self) {
         self.quarantines.inc();
+    }
+
+    /// The plugin is started again.
+    pub(crate) fn restart(&self) {
+        self.restarts.inc();
     }
 }
 

@@ -10,7 +10,6 @@ use tracing::Instrument as _;
 use crate::Engine;
 use crate::catalog::{EntryState, pipelines, priority};
 use crate::metrics::Call;
-use crate::quarantine::Pass;
 use crate::slot::{Face, Slot, Version};
 use crate::status::{Kind, ListedModel, Reason};
 
@@ -58,8 +57,7 @@ impl Engine {
         let now = self.ports.clock.monotonic();
         let asked = face.models().asked;
         let old = asked.is_none_or(|at| now.saturating_sub(at) > FRESH);
-        let callable =
-            slot.current.load().is_some() && slot.health.until().is_none_or(|until| until <= now);
+        let callable = slot.current.load().is_some() && slot.health.until().is_none();
         if !old || !callable {
             return;
         }
@@ -103,7 +101,7 @@ impl Engine {
             let answer = Arc::clone(&version.plugin).models().await;
             if let Some(slot) = slot {
                 slot.begun();
-                engine.note(&slot, Call::Models, Pass::Plain, began, &answer);
+                engine.note(&slot, Call::Models, began, &answer);
             }
             engine.heard(&version.face, answer);
         };

@@ -41,8 +41,10 @@ pub struct Options {
     pub announce_valves: bool,
     /// Of plugins that provide the same capability, the ones to prefer, the first first.
     pub preferences: BTreeMap<String, Vec<PluginId>>,
-    /// When a plugin that keeps failing is left alone for a while.
+    /// When a plugin has crashed, and for how long it is left alone then.
     pub quarantine: Quarantine,
+    /// How often a plugin is started again.
+    pub supervision: Supervision,
     /// How many component files are read at once, at least 1. Compiling has its own turns.
     pub load_parallel: usize,
     /// How long a version that is replaced or stopped may take to finish its calls. `None`: as long as its own deadlines allow
@@ -59,23 +61,43 @@ impl Default for Options {
             preferences: BTreeMap::new(),
             announce_valves: true,
             quarantine: Quarantine::default(),
+            supervision: Supervision::default(),
             load_parallel: 2,
             drain: None,
         }
     }
 }
 
-/// A plugin with `faults` faults within `within` is not called for `first`; the time doubles with each relapse, up to `longest`.
+/// A plugin with `faults` faults within `within` has crashed. It is not called, and started again after `first`; the time doubles with each restart that
+/// counts for [`Supervision`], up to `longest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quarantine {
-    /// Faults that are too many; 0 switches quarantine off.
+    /// Faults that are too many; 0: no number is.
     pub faults: u32,
     /// The time they are counted in.
     pub within: Duration,
     /// The first time out.
     pub first: Duration,
-    /// The longest time out. A plugin that did well for this long after a quarantine starts again at `first`.
+    /// The longest time out.
     pub longest: Duration,
+}
+
+/// A plugin that would have to be started again more than `restarts` times within `within` stays down until an operator or a new file helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Supervision {
+    /// Restarts that are allowed; 0: none is.
+    pub restarts: u32,
+    /// The time they are counted in.
+    pub within: Duration,
+}
+
+impl Default for Supervision {
+    fn default() -> Self {
+        Self {
+            restarts: 5,
+            within: Duration::from_secs(600),
+        }
+    }
 }
 
 impl Default for Quarantine {

@@ -1,4 +1,5 @@
-//! Leaves a plugin that keeps failing alone for a while: counts faults, and decides whether a call may pass. Knows no plugins and no clock.
+//! Notices that a plugin crashed: too many faults in a short time. From then on its calls are refused. Knows no plugins and no clock; when the plugin is
+//! started again is `supervision`'s business.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -8,11 +9,14 @@ use std::time::Duration;
 
 use crate::options::Quarantine;
 
+/// What callers are told to wait for a plugin whose restart is overdue.
+const SOON: Duration = Duration::from_secs(1);
+
 /// The health of one plugin. Times are the clock's monotonic ones.
 #[derive(Debug)]
 pub(crate) struct Health {
     rules: Quarantine,
-    /// Is there anything but plain health? Looked at by every call, so that the lock is only taken when it matters.
+    /// Has it crashed? Looked at by every call, so that the lock is only taken when it has.
     tripped: AtomicBool,
     state: Mutex<State>,
 }
@@ -21,23 +25,8 @@ pub(crate) struct Health {
 struct State {
     /// When the last faults happened, the oldest first; at most `faults` of them.
     recent: VecDeque<Duration>,
-    /// Until when no call passes; none: calls pass.
+    /// When it is started again; none: it has not crashed.
     until: Option<Duration>,
-    /// A call is out to try whether the plugin works again.
-    trying: bool,
-    /// How often the time out was doubled.
-    relapses: u32,
-    /// When the last quarantine ended well.
-    recovered: Option<Duration>,
-}
-
-/// How a call may pass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pass {
-    /// As any other.
-    Plain,
-    /// As the one that tries.
-    Trial,
 }
 
 impl Health {
@@ -50,84 +39,49 @@ impl Health {
     }
 
     /// May a call pass? Else: how long to wait.
-    pub(crate) fn admit(&self, now: impl FnOnce() -> Duration) -> Result<Pass, Duration> {
-        if !self.tripped.load(Ordering::Acquire) {
-            return Ok(Pass::Plain);
-        }
-        let now = now();
-        let mut state = self.state();
-        match state.until {
-            None => Ok(Pass::Plain),
-            Some(until) if now < until => Err(until.saturating_sub(now)),
-            Some(_) if state.trying => Err(self.rules.first),
-            Some(_) => {
-                state.trying = true;
-                Ok(Pass::Trial)
+    pub(crate) fn admit(&self, now: impl FnOnce() -> Duration) -> Result<(), Duration> {
+        match self.until() {
+            None => Ok(()),
+            Some(until) => {
+                let wait = until.saturating_sub(now());
+                Err(if wait.is_zero() { SOON } else { wait })
             }
         }
     }
 
-    /// A call went well.
-    pub(crate) fn success(&self, pass: Pass, now: Duration) {
-        if pass == Pass::Trial {
-            let mut state = self.state();
-            state.trying = false;
-            state.until = None;
-            state.recent.clear();
-            state.recovered = Some(now);
-            self.tripped.store(false, Ordering::Release);
-        }
-    }
-
-    /// A call said nothing about the plugin's health: it was dropped, or the host refused it.
-    pub(crate) fn unknown(&self, pass: Pass) {
-        if pass == Pass::Trial {
-            self.state().trying = false;
-        }
-    }
-
-    /// A call ended in a fault of the plugin. Answers how long it is left alone from now on, if this was too much.
-    pub(crate) fn fault(&self, pass: Pass, now: Duration) -> Option<Duration> {
+    /// A call ended in a fault of the plugin. Was it one too many?
+    pub(crate) fn fault(&self, now: Duration) -> bool {
         if self.rules.faults == 0 {
-            return None;
+            return false;
         }
         let mut state = self.state();
-        if pass == Pass::Trial {
-            state.trying = false;
-        } else {
-            state.recent.push_back(now);
-            while state
-                .recent
-                .front()
-                .is_some_and(|at| now.saturating_sub(*at) > self.rules.within)
-            {
-                state.recent.pop_front();
-            }
-            let faults = u32::try_from(state.recent.len()).unwrap_or(u32::MAX);
-            // Calls that began before a quarantine may still fail in it: they change nothing.
-            if faults < self.rules.faults || state.until.is_some() {
-                state.recent.truncate(self.rules.faults as usize);
-                return None;
-            }
+        // Calls that began before a crash may still fail after it: they change nothing.
+        if state.until.is_some() {
+            return false;
         }
-        if state
-            .recovered
-            .is_some_and(|at| now.saturating_sub(at) >= self.rules.longest)
-        {
-            state.relapses = 0;
+        let is_old = |at: &Duration| now.saturating_sub(*at) > self.rules.within;
+        while state.recent.front().is_some_and(is_old) {
+            state.recent.pop_front();
         }
-        let factor = 2u32.checked_pow(state.relapses).unwrap_or(u32::MAX);
-        let out = self.rules.first.saturating_mul(factor);
-        let out = out.min(self.rules.longest);
-        state.relapses = state.relapses.saturating_add(1);
-        state.recovered = None;
+        state.recent.push_back(now);
+        if state.recent.len() < self.rules.faults as usize {
+            return false;
+        }
         state.recent.clear();
-        state.until = Some(now.saturating_add(out));
+        state.until = Some(now.saturating_add(self.rules.first));
         self.tripped.store(true, Ordering::Release);
-        Some(out)
+        true
     }
 
-    /// Until when no call passes, if that is still to come or a trial has not ended well yet.
+    /// It is started again at this time.
+    pub(crate) fn out_until(&self, at: Duration) {
+        let mut state = self.state();
+        if state.until.is_some() {
+            state.until = Some(at);
+        }
+    }
+
+    /// When it is started again, if it has crashed.
     pub(crate) fn until(&self) -> Option<Duration> {
         if !self.tripped.load(Ordering::Acquire) {
             return None;
@@ -164,64 +118,47 @@ mod tests {
         })
     }
 
-    fn trip(health: &Health, at: u64) -> Option<Duration> {
-        assert_eq!(health.fault(Pass::Plain, s(at)), None);
-        assert_eq!(health.fault(Pass::Plain, s(at)), None);
-        health.fault(Pass::Plain, s(at))
+    fn trip(health: &Health, at: u64) -> bool {
+        assert!(!health.fault(s(at)));
+        assert!(!health.fault(s(at)));
+        health.fault(s(at))
     }
 
     #[test]
     fn too_many_faults_in_a_short_time() {
         let health = health();
-        assert_eq!(health.fault(Pass::Plain, s(0)), None);
-        assert_eq!(health.fault(Pass::Plain, s(50)), None);
-        assert_eq!(
-            health.fault(Pass::Plain, s(70)),
-            None,
-            "the first is too old"
-        );
-        assert_eq!(health.admit(|| s(70)), Ok(Pass::Plain));
-        assert_eq!(health.fault(Pass::Plain, s(80)), Some(s(5)));
+        assert!(!health.fault(s(0)));
+        assert!(!health.fault(s(50)));
+        assert!(!health.fault(s(70)), "the first is too old");
+        assert_eq!(health.admit(|| s(70)), Ok(()));
+        assert!(health.fault(s(80)));
         assert_eq!(health.admit(|| s(82)), Err(s(3)));
-    }
-
-    #[test]
-    fn one_trial_at_a_time_and_doubling() {
-        let health = health();
-        assert_eq!(trip(&health, 0), Some(s(5)));
-        assert_eq!(health.admit(|| s(5)), Ok(Pass::Trial));
-        assert_eq!(health.admit(|| s(5)), Err(s(5)));
-        assert_eq!(health.fault(Pass::Trial, s(6)), Some(s(10)));
-        assert_eq!(health.admit(|| s(15)), Err(s(1)));
-        assert_eq!(health.admit(|| s(16)), Ok(Pass::Trial));
-        assert_eq!(health.fault(Pass::Trial, s(16)), Some(s(15)), "the longest");
-        assert_eq!(health.admit(|| s(31)), Ok(Pass::Trial));
-        health.unknown(Pass::Trial);
-        assert_eq!(
-            health.admit(|| s(31)),
-            Ok(Pass::Trial),
-            "a dropped trial is none"
-        );
-        health.success(Pass::Trial, s(31));
-        assert_eq!(
-            (health.admit(|| s(31)), health.until()),
-            (Ok(Pass::Plain), None)
-        );
-        assert_eq!(trip(&health, 32), Some(s(15)), "a relapse");
-        assert_eq!(health.admit(|| s(47)), Ok(Pass::Trial));
-        health.success(Pass::Trial, s(47));
-        assert_eq!(trip(&health, 70), Some(s(5)), "well for long enough");
+        health.out_until(s(100));
+        assert_eq!(health.admit(|| s(82)), Err(s(18)));
+        assert_eq!(health.admit(|| s(200)), Err(SOON), "only a restart helps");
     }
 
     #[test]
     fn late_faults_and_reset() {
         let health = health();
-        assert_eq!(trip(&health, 0), Some(s(5)));
+        assert!(trip(&health, 0));
         for _ in 0..10 {
-            assert_eq!(health.fault(Pass::Plain, s(1)), None);
+            assert!(!health.fault(s(1)));
         }
         assert_eq!(health.until(), Some(s(5)));
         health.reset();
-        assert_eq!(health.admit(|| s(1)), Ok(Pass::Plain));
+        assert_eq!(health.admit(|| s(1)), Ok(()));
+        health.out_until(s(9));
+        assert_eq!(health.until(), None, "a restart planned too late");
+    }
+
+    #[test]
+    fn it_can_be_switched_off() {
+        let off = Quarantine {
+            faults: 0,
+            ..Quarantine::default()
+        };
+        let health = Health::new(off);
+        assert!(!trip(&health, 0));
     }
 }

@@ -167,6 +167,11 @@ impl Slot {
         past.usage = sum(past.usage, &version.plugin.usage(), false);
     }
 
+    /// Are there versions that still finish calls, or stop?
+    pub(crate) fn is_draining(&self) -> bool {
+        !lock(&self.past).draining.is_empty()
+    }
+
     /// Why there is no version.
     pub(crate) fn ended(&self) -> &'static str {
         *lock(&self.ended)

@@ -1,5 +1,6 @@
 //! How plugins and models look from outside: plain values for an API to show. How they are written is the server's business.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,12 +11,14 @@ use model::plugin::{About, Role, Usage};
 use model::settings::PluginSettings;
 
 use crate::Engine;
-use crate::catalog::{Entry, EntryState};
+use crate::catalog::{Catalog, Entry, EntryState};
+use crate::dependencies::DependencyStatus;
+use crate::supervision::{RestartStatus, quarantined};
 
 /// Everything known of one component file and its plugin.
 #[derive(Debug, Clone)]
 pub struct PluginStatus {
-    /// The plugin's id; none if the file failed before it said who it is.
+    /// The plugin's id; none if the file failed before it said who it is, or another one has the id.
     pub id: Option<PluginId>,
     /// The component file.
     pub file: FileName,
@@ -25,7 +28,7 @@ pub struct PluginStatus {
     pub state: PluginState,
     /// Why it is in this state, where that needs a reason.
     pub reason: Option<Reason>,
-    /// What it says it is; none if it never loaded.
+    /// What it says it is; none if it never said.
     pub about: Option<Arc<About>>,
     /// What it is to Open WebUI.
     pub kind: Kind,
@@ -43,10 +46,16 @@ pub struct PluginStatus {
     pub calls: CallCounts,
     /// What waits for it.
     pub waiting: Waiting,
-    /// Until when it is not called.
+    /// When it is started again after a crash.
     pub quarantined_until: Option<SystemTime>,
     /// Has it valves?
     pub valves: bool,
+    /// What it depends on; empty if it never said what it is.
+    pub dependencies: Vec<DependencyStatus>,
+    /// The plugins here that depend on it, in the order of their ids.
+    pub dependants: Vec<PluginId>,
+    /// When it is started again, and how often it was.
+    pub restarts: RestartStatus,
     /// Why a newer version of the file is not at work, while this one still is.
     pub last_load_error: Option<Reason>,
     /// Why a manifold's last list of models failed; the one before it stands.
@@ -57,45 +66,63 @@ pub struct PluginStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PluginState {
+    /// Its file was found and is being checked and compiled, for the first time.
+    Discovered,
+    /// It has said what it is, and waits for what it depends on.
+    Loaded,
+    /// Its `init` went well.
+    Initialised,
     /// It takes calls.
-    Running,
-    /// It did not load.
-    Failed,
+    Started,
+    /// It was stopped and still finishes calls.
+    Stopping,
     /// An operator stopped it.
     Stopped,
-    /// It failed too often and is left alone for a while.
+    /// It did not load, crashed too often, or what it depends on is gone.
+    Failed,
+    /// It crashed; it is left alone for a while and then started again.
     Quarantined,
-    /// It is being loaded for the first time.
-    Loading,
 }
 
 impl PluginState {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Running,
-        Self::Failed,
+    pub const ALL: [Self; 8] = [
+        Self::Discovered,
+        Self::Loaded,
+        Self::Initialised,
+        Self::Started,
+        Self::Stopping,
         Self::Stopped,
+        Self::Failed,
         Self::Quarantined,
-        Self::Loading,
     ];
 
-    /// Its name in metrics and API answers.
+    /// Its name in metrics, events and API answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Running => "running",
-            Self::Failed => "failed",
+            Self::Discovered => "discovered",
+            Self::Loaded => "loaded",
+            Self::Initialised => "initialised",
+            Self::Started => "started",
+            Self::Stopping => "stopping",
             Self::Stopped => "stopped",
+            Self::Failed => "failed",
             Self::Quarantined => "quarantined",
-            Self::Loading => "loading",
         }
+    }
+
+    /// Is it on its way to its first start?
+    #[must_use]
+    pub fn is_loading(self) -> bool {
+        matches!(self, Self::Discovered | Self::Loaded | Self::Initialised)
     }
 }
 
 /// Why something is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// A stable word.
+    /// A stable word: of a load `LoadError::code`; `quarantined`, `crashed`.
     pub code: &'static str,
     /// For the operator.
     pub message: String,
@@ -214,9 +241,10 @@ impl Engine {
     #[must_use]
     pub fn plugins(&self) -> Vec<PluginStatus> {
         let catalog = self.catalog.load_full();
+        let dependants = catalog.dependants();
         let entries = catalog.entries.iter();
         entries
-            .map(|(file, entry)| self.status(file, entry))
+            .map(|(file, entry)| self.status(&catalog, &dependants, file, entry))
             .collect()
     }
 
@@ -225,16 +253,21 @@ impl Engine {
     pub fn plugin(&self, id: &str) -> Option<PluginStatus> {
         let catalog = self.catalog.load_full();
         let file = catalog.file_of(id)?;
-        Some(self.status(&file, catalog.entries.get(&file)?))
+        let entry = catalog.entries.get(&file)?;
+        Some(self.status(&catalog, &catalog.dependants(), &file, entry))
     }
 
-    fn status(&self, file: &FileName, entry: &Entry) -> PluginStatus {
+    fn status(
+        &self,
+        catalog: &Catalog,
+        dependants: &HashMap<PluginId, BTreeSet<PluginId>>,
+        file: &FileName,
+        entry: &Entry,
+    ) -> PluginStatus {
         let slot = entry.slot.as_ref();
         let face = slot.map(|s| s.face.load_full());
-        let failed = match &entry.state {
-            EntryState::Failed(failure) => Some(failure.reason.clone()),
-            EntryState::Live | EntryState::Loading | EntryState::Stopped => None,
-        };
+        let about = entry.about();
+        let id = entry.id();
         let clock = &self.ports.clock;
         let (now, monotonic) = (clock.now(), clock.monotonic());
         let until = slot.and_then(|s| s.health.until());
@@ -242,21 +275,19 @@ impl Engine {
         let faults = slot.map(|s| s.faults()).unwrap_or_default();
         let quarantined = until.and(faults.first()).map(|last| Reason {
             code: "quarantined",
-            message: format!(
-                "it failed too often and is left alone for a while; the last time: {}",
-                last.message
-            ),
+            message: quarantined(&last.message),
             at: last.at,
         });
+        let settings = face.as_ref().map(|f| Arc::clone(&f.settings));
+        let policy = settings.as_ref().map(|s| s.restart).unwrap_or_default();
+        let dependants = id.as_ref().and_then(|id| dependants.get(id));
         PluginStatus {
-            id: slot.map(|s| s.id.clone()),
             file: file.clone(),
             origin: entry.origin.clone(),
             state: state_of(entry),
-            reason: failed.or(quarantined),
-            about: face.as_ref().map(|f| Arc::clone(&f.about)),
-            kind: face.as_ref().map_or(Kind::Other, |f| f.kind),
-            settings: face.as_ref().map(|f| Arc::clone(&f.settings)),
+            reason: entry.failure().map(|f| f.reason.clone()).or(quarantined),
+            kind: about.as_ref().map_or(Kind::Other, |a| Kind::of(a)),
+            settings,
             generation: face.as_ref().map_or(0, |f| f.generation),
             loaded_at: face.as_ref().map(|f| f.loaded_at),
             usage: slot.map(|s| s.usage()).unwrap_or_default(),
@@ -265,26 +296,33 @@ impl Engine {
             waiting: slot.map(|s| s.waiting_mail()).unwrap_or_default(),
             quarantined_until: until,
             valves: face.as_ref().is_some_and(|f| f.spec.is_some()),
+            dependencies: about
+                .as_ref()
+                .map(|a| catalog.dependencies(a))
+                .unwrap_or_default(),
+            dependants: dependants
+                .map(|ids| ids.iter().cloned().collect())
+                .unwrap_or_default(),
+            restarts: self.restart_status(file, policy),
             last_load_error: entry.last_error.as_ref().map(|f| f.reason.clone()),
             models_error: face.as_ref().and_then(|f| f.models().error.clone()),
+            id,
+            about,
         }
     }
 }
 
 /// What the plugin of a file is doing.
 pub(crate) fn state_of(entry: &Entry) -> PluginState {
+    let slot = entry.slot.as_ref();
     match &entry.state {
-        EntryState::Loading => PluginState::Loading,
+        EntryState::Loading(stage) => stage.get(),
+        EntryState::Stopped if slot.is_some_and(|s| s.is_draining()) => PluginState::Stopping,
         EntryState::Stopped => PluginState::Stopped,
         EntryState::Failed(_) => PluginState::Failed,
-        EntryState::Live
-            if entry
-                .slot
-                .as_ref()
-                .is_some_and(|s| s.health.until().is_some()) =>
-        {
+        EntryState::Live if slot.is_some_and(|s| s.health.until().is_some()) => {
             PluginState::Quarantined
         }
-        EntryState::Live => PluginState::Running,
+        EntryState::Live => PluginState::Started,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use model::component::FileName;
 use model::error::LoadError;
 
@@ -40,7 +40,7 @@ impl Engine {
         let gone = catalog.entries.keys().filter(|name| !names.contains(name));
         let (quiet, busy): (Vec<_>, Vec<_>) = gone.cloned().partition(|name| self.is_quiet(name));
         // Removals first, so that a renamed file finds its id free; but a file that is being changed holds nobody up.
-        for (name, result) in self.all(quiet.into_iter().map(CatalogChange::Gone)).await {
+        for (name, result) in self.all_gone(quiet).await {
             report.note(name, result);
         }
         let stopped = |name: &FileName| {
@@ -51,12 +51,8 @@ impl Engine {
             force: force && !stopped(&name),
             name,
         });
-        let rest: Vec<_> = busy
-            .into_iter()
-            .map(CatalogChange::Gone)
-            .chain(looks)
-            .collect();
-        for (name, result) in self.all(rest.into_iter()).await {
+        let (gone, looked) = join(self.all_gone(busy), self.all(looks)).await;
+        for (name, result) in gone.into_iter().chain(looked) {
             report.note(name, result);
         }
         if !self.is_ready() {
@@ -93,17 +89,29 @@ impl Engine {
                 report.note(name, self.apply(look).await);
             }
         }
+        self.fall_orphans().await;
     }
 
+    /// Loads side by side. All are on the board before the first begins, so that none is thought missing that is only later in line.
     async fn all(
         self: &Arc<Self>,
-        changes: impl Iterator<Item = CatalogChange>,
+        loads: impl Iterator<Item = CatalogChange>,
     ) -> Vec<(FileName, Result<Applied, ManageError>)> {
-        let one = |change: CatalogChange| async move {
+        let entered = loads.map(|change| (self.enter_board(&change), change));
+        let entered: Vec<_> = entered.collect();
+        let one = |(ticket, change): (_, CatalogChange)| async move {
             let name = change.file().clone();
-            (name, self.apply(change).await)
+            (name, self.apply_with(change, ticket).await)
         };
-        join_all(changes.map(one)).await
+        join_all(entered.into_iter().map(one)).await
+    }
+
+    async fn all_gone(
+        self: &Arc<Self>,
+        names: Vec<FileName>,
+    ) -> Vec<(FileName, Result<Applied, ManageError>)> {
+        let one = |name: FileName| async move { (name.clone(), self.vanish(name).await) };
+        join_all(names.into_iter().map(one)).await
     }
 }
 

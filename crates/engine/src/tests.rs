@@ -1,11 +1,15 @@
 //! Tests of the engine with fake plugins, stores and a clock that is set by hand.
 
 mod calls;
+mod dependencies;
 mod exchange;
 mod fake;
 mod files;
 mod hooks;
+mod lifecycle;
 mod logs;
 mod quarantine;
 mod reload;
+mod supervision;
+mod unload;
 mod valves;

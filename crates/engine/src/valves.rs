@@ -12,7 +12,6 @@ use tracing::Instrument as _;
 
 use crate::load::Ready;
 use crate::metrics::Call;
-use crate::quarantine::Pass;
 use crate::slot::{Face, Slot, Version};
 use crate::status::Kind;
 use crate::{Engine, ValvesError, ValvesView};
@@ -110,7 +109,7 @@ impl Engine {
         let began = self.ports.clock.monotonic();
         slot.begun();
         let result = Arc::clone(&version.plugin).set_valves(json).await;
-        self.note(slot, Call::Valves, Pass::Plain, began, &result);
+        self.note(slot, Call::Valves, began, &result);
         if version.face.kind == Kind::Manifold {
             self.ask_models(&version, Some(slot)).await;
         }

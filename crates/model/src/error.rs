@@ -289,6 +289,10 @@ impl LoadError {
             Self::DuplicateId { .. } => "duplicate_id",
             Self::Dependency { .. } => "dependency",
             Self::Refused { .. } => "hook_error",
+            Self::Start {
+                call: "init",
+                fault: Fault::Invalid(_),
+            } => "refused_config",
             Self::Start { .. } => "start_failed",
             Self::Host(_) => "host",
         }

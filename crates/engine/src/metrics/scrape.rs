@@ -23,6 +23,7 @@ enum Metric {
     CallDuration,
     Faults,
     Quarantines,
+    Restarts,
     InFlight,
     Fuel,
     MemoryHighWater,
@@ -44,11 +45,12 @@ enum Metric {
 }
 
 impl Metric {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Calls,
         Self::CallDuration,
         Self::Faults,
         Self::Quarantines,
+        Self::Restarts,
         Self::InFlight,
         Self::Fuel,
         Self::MemoryHighWater,
@@ -80,7 +82,11 @@ impl Metric {
             Self::Faults => ("weir_plugin_faults", "Traps and limits reached, by kind"),
             Self::Quarantines => (
                 "weir_plugin_quarantines",
-                "How often the plugin was left alone for a while",
+                "How often the plugin crashed and was left alone",
+            ),
+            Self::Restarts => (
+                "weir_plugin_restarts",
+                "How often the plugin was started again after a crash or a start that failed",
             ),
             Self::InFlight => ("weir_plugin_calls_in_flight", "Calls under way"),
             Self::Fuel => ("weir_plugin_fuel", "Fuel burnt"),
@@ -133,6 +139,7 @@ impl Metric {
             Self::Calls
             | Self::Faults
             | Self::Quarantines
+            | Self::Restarts
             | Self::Fuel
             | Self::InstancesMade
             | Self::HostCalls
@@ -153,6 +160,7 @@ impl Metric {
         Some(match self {
             Self::InFlight => slot.in_flight(),
             Self::Quarantines => slot.meters.quarantines.get(),
+            Self::Restarts => slot.meters.restarts.get(),
             Self::Fuel => usage.fuel,
             Self::MemoryHighWater => usage.memory_high_water,
             Self::Instances => usage.instances,

@@ -271,7 +271,7 @@ async fn filters_run_in_order() {
         (error.plugin.id.as_str(), error.fault.code()),
         ("a", "refused")
     );
-    engine.stop("a").await.unwrap();
+    engine.stop("a", false).await.unwrap();
     assert_eq!(
         run(Inlet, Some("p")).await,
         "body b-inlet last-inlet p-inlet"
@@ -348,7 +348,7 @@ async fn calls_are_counted_also_when_the_client_leaves() {
         r#"weir_plugin_instances{plugin="p"} 1"#,
         r#"weir_plugin_calls_in_flight{plugin="p"} 0"#,
         r#"weir_plugin_loads_total{outcome="ok"} 1"#,
-        r#"weir_plugins{state="running"} 1"#,
+        r#"weir_plugins{state="started"} 1"#,
         "# EOF",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
@@ -369,6 +369,6 @@ async fn calls_are_counted_also_when_the_client_leaves() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
     }
-    engine.delete("p").await.unwrap();
+    engine.delete("p", false).await.unwrap();
     assert!(!engine.metrics().contains("plugin=\"p\""));
 }

@@ -379,7 +379,7 @@ impl Candidate for FakeCandidate {
                 "load {plugin} valves {} announce {}",
                 valves.json, valves.announce
             ));
-            plugin.step("load").map_err(|e| LoadError::Start {
+            plugin.step("load").await.map_err(|e| LoadError::Start {
                 call: "init",
                 fault: e.fault,
             })?;
@@ -424,12 +424,27 @@ impl FakePlugin {
         }
     }
 
-    /// Fails where the script says so.
-    fn step(&self, step: &str) -> Result<(), StageError> {
-        if self.script["fail"] == step {
-            return Err(self.error(Fault::Internal(format!("{step} fails"))));
+    /// Waits and fails where the script says so. With `while` it fails as long as that is broken.
+    async fn step(&self, step: &str) -> Result<(), StageError> {
+        if self.script["hold"] == step {
+            self.world.note(format!("{self} holds"));
+            self.world.hold.acquire().await.unwrap().forget();
         }
-        Ok(())
+        let while_broken = self.script["while"].as_str();
+        let broken = self.world.broken.lock().unwrap();
+        if self.script["fail"] != step || while_broken.is_some_and(|w| !broken.contains(w)) {
+            return Ok(());
+        }
+        let text = format!("{step} fails");
+        Err(self.error(match self.script["fault"].as_str() {
+            Some("invalid") => Fault::Invalid(text),
+            Some("transient") => Fault::Transient {
+                message: text,
+                retry_after_ms: None,
+            },
+            Some("trap") => Fault::Trapped(text),
+            _ => Fault::Internal(text),
+        }))
     }
 
     async fn act(&self, what: &str) -> Result<(), StageError> {
@@ -453,13 +468,13 @@ impl Plugin for FakePlugin {
     fn start(self: Arc<Self>) -> BoxFuture<'static, Result<(), StageError>> {
         Box::pin(async move {
             self.world.note(format!("start {self}"));
-            self.step("start")
+            self.step("start").await
         })
     }
     fn stop(self: Arc<Self>) -> BoxFuture<'static, Result<(), StageError>> {
         Box::pin(async move {
             self.world.note(format!("stop {self}"));
-            self.step("stop")
+            self.step("stop").await
         })
     }
     fn chat(
@@ -573,7 +588,7 @@ impl Plugin for FakePlugin {
     fn models(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<Model>, StageError>> {
         Box::pin(async move {
             self.world.note(format!("models {self}"));
-            self.step("models")?;
+            self.step("models").await?;
             let names = self.world.settings.lock().unwrap().get("models").cloned();
             let names = names.unwrap_or_else(|| "one two".into());
             if names == "hold" {
@@ -599,12 +614,12 @@ impl Plugin for FakePlugin {
     fn set_valves(self: Arc<Self>, json: Arc<str>) -> BoxFuture<'static, Result<(), StageError>> {
         Box::pin(async move {
             self.world.note(format!("valves {self} {json}"));
-            self.step("valves")
+            self.step("valves").await
         })
     }
     fn snapshot(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<u8>, StageError>> {
         Box::pin(async move {
-            self.step("snapshot")?;
+            self.step("snapshot").await?;
             Ok(self.memory.lock().unwrap().clone().into_bytes())
         })
     }
@@ -615,7 +630,7 @@ impl Plugin for FakePlugin {
     ) -> BoxFuture<'static, Result<(), StageError>> {
         Box::pin(async move {
             self.world.note(format!("restore {self} from {from}"));
-            self.step("restore")?;
+            self.step("restore").await?;
             *self.memory.lock().unwrap() = String::from_utf8(snapshot).unwrap();
             Ok(())
         })

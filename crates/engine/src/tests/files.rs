@@ -186,7 +186,7 @@ async fn installs_load_first_and_store_then() {
         assert_eq!(*world.files.lock().unwrap(), before);
         assert_eq!(chat(&engine, "p", "").await.unwrap()[0], "p@1.0.0");
         let status = engine.plugin("p").unwrap();
-        assert_eq!(status.state, PluginState::Running);
+        assert_eq!(status.state, PluginState::Started);
         assert!(status.last_load_error.is_some());
     }
     world.broken.lock().unwrap().insert("write");
@@ -252,7 +252,7 @@ async fn delete_stop_and_start() {
     world.put("bad.wasm", &json!("junk"));
     let engine = world.engine();
     engine.sync().await;
-    engine.stop("p").await.unwrap();
+    engine.stop("p", false).await.unwrap();
     world.until("stop p@1.0.0", 1).await;
     let error = chat(&engine, "p", "").await.unwrap_err();
     assert!(
@@ -279,15 +279,15 @@ async fn delete_stop_and_start() {
 
     world.broken.lock().unwrap().insert("remove");
     assert!(matches!(
-        engine.delete("p").await,
+        engine.delete("p", false).await,
         Err(ManageError::Store(_))
     ));
     assert!(engine.find_model("p").is_some());
     world.broken.lock().unwrap().clear();
-    engine.delete("p").await.unwrap();
-    engine.delete("bad").await.unwrap();
+    engine.delete("p", false).await.unwrap();
+    engine.delete("bad", false).await.unwrap();
     assert!(matches!(
-        engine.delete("p").await,
+        engine.delete("p", false).await,
         Err(ManageError::NotFound(_))
     ));
     assert!(engine.plugins().is_empty() && world.files.lock().unwrap().is_empty());
@@ -313,7 +313,7 @@ async fn one_slow_file_delays_no_other() {
         async move { engine.sync().await }
     });
     world.until("start quick@1.0.0", 1).await;
-    assert_eq!(engine.plugins()[0].state, PluginState::Loading);
+    assert_eq!(engine.plugins()[0].state, PluginState::Discovered);
     // Looks that pile up behind a slow file are one look.
     let third = engine.sync().await;
     assert_eq!(third.unchanged, 2);
@@ -407,7 +407,7 @@ async fn settings_with_a_digest_are_for_that_component_only() {
     refused("p.wasm", "[plugins.\"p\"]").await;
     assert_eq!(chat(&engine, "p", "").await.unwrap()[0], "p@1.0.0");
     // Beside a file: refused before any of it runs.
-    engine.delete("p").await.unwrap();
+    engine.delete("p", false).await.unwrap();
     world.settings.lock().unwrap().insert("q.toml".into(), text);
     let inspected = world.count("inspect q.wasm");
     refused("q.wasm", "q.toml").await;

@@ -71,14 +71,17 @@ async fn every_line_of_a_request_has_its_id() {
         .await
         .unwrap_err();
     engine
-        .delete("p")
+        .delete("p", false)
         .instrument(request("r-delete"))
         .await
         .unwrap();
     for (text, ids) in [
-        ("a plugin is at work plugin=p", vec!["r-load"]),
+        (
+            "a plugin is at work state=\"started\" plugin=p",
+            vec!["r-load"],
+        ),
         ("a manifold did not say", vec!["r-load", "r-valves"]),
-        ("a component did not load", vec!["r-broken"]),
+        ("state=\"failed\"", vec!["r-broken"]),
         ("valves were changed", vec!["r-valves"]),
         ("call ended in a fault", vec!["r-chat"]),
         ("was deleted", vec!["r-delete"]),

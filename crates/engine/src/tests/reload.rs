@@ -292,7 +292,7 @@ async fn a_handover_does_not_wait_for_ever() {
         "and still it may finish"
     );
     // A stop that fails changes nothing.
-    engine.delete("p").await.unwrap();
+    engine.delete("p", false).await.unwrap();
     world.until("drop p@2.0.0", 2).await;
 }
 

@@ -97,7 +97,7 @@ async fn values_that_do_not_fit_fail_that_plugin_only() {
         for word in words {
             assert!(error.contains(word), "{word} in {error}");
         }
-        assert_eq!(engine.plugin("q").unwrap().state, PluginState::Running);
+        assert_eq!(engine.plugin("q").unwrap().state, PluginState::Started);
     };
     check(
         Some("{"),
@@ -193,7 +193,7 @@ async fn an_update_replaces_stores_and_tells() {
     assert!(world.stored.lock().unwrap()["p"].contains("raise"));
 
     // Of a stopped plugin they are kept for its start.
-    engine.stop("p").await.unwrap();
+    engine.stop("p", false).await.unwrap();
     engine
         .update_valves("p", map(json!({"HOST": "later"})))
         .await

@@ -28,7 +28,7 @@ pub(crate) async fn reload(call: &Call) -> Answer {
 /// `DELETE /pipelines/delete`.
 pub(crate) async fn delete(call: Call, body: Body) -> Answer {
     let id = one_field(&call, body, "id").await?;
-    match call.app.engine.delete(&id).await {
+    match call.app.engine.delete(&id, false).await {
         Ok(()) => Ok(done(&format!("Pipeline {id} deleted successfully"))),
         Err(ManageError::NotFound(_)) if call.strict => Err(Problem::bare()),
         Err(error) => Err(rescue::manage(&error)),

@@ -45,7 +45,7 @@ pub(crate) fn pipelines(call: &Call) -> Response {
         .plugins()
         .iter()
         .filter(|p| p.kind != Kind::Other)
-        .filter(|p| !matches!(p.state, PluginState::Failed | PluginState::Loading))
+        .filter(|p| p.state != PluginState::Failed && !p.state.is_loading())
         .filter_map(|p| {
             let id = p.id.as_ref()?;
             Some(json!({
