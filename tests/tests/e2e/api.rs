@@ -14,7 +14,7 @@ async fn a_plugin_shows_what_it_is_and_may() {
     let ids: Vec<_> = list.iter().map(|p| p["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["ok", "rate-limit"]);
     let plugin = server.get("/api/v1/plugins/rate-limit").await.json();
-    assert_eq!(plugin["state"], "running");
+    assert_eq!(plugin["state"], "started");
     assert_eq!(plugin["kind"], "filter");
     assert_eq!(plugin["grants"]["asked"], json!(["state"]));
     assert!(!plugin["grants"]["granted"]["state"].is_null(), "{plugin}");
@@ -40,7 +40,7 @@ async fn stopping_and_starting_a_plugin() {
     assert!([404, 503].contains(&refused.status), "{}", refused.text());
     assert_eq!(
         post("/api/v1/plugins/ok/start").await.json()["state"],
-        "running"
+        "started"
     );
     assert_eq!(server.chat("ok", "hi").await.content(), "ok");
 }

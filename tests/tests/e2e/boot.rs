@@ -54,7 +54,7 @@ async fn a_folder_of_broken_files_is_served_and_each_says_why() {
         let twin = server.list().await;
         twins.extend(twin.into_iter().find(|p| p["file"] == file));
     }
-    let (at_work, other): (Vec<_>, Vec<_>) = twins.iter().partition(|p| p["state"] == "running");
+    let (at_work, other): (Vec<_>, Vec<_>) = twins.iter().partition(|p| p["state"] == "started");
     assert!(at_work.len() == 1 && other.len() == 1, "{twins:?}");
     assert_eq!(other[0]["reason"]["code"], "duplicate_id");
     let message = other[0]["reason"]["message"].as_str().unwrap();
@@ -94,7 +94,9 @@ async fn a_compile_bomb_holds_up_nobody() {
     ] {
         let file = format!("{bomb}.wasm");
         let seen = server
-            .until_plugin(&file, Duration::from_secs(60), |p| p["state"] != "loading")
+            .until_plugin(&file, Duration::from_secs(60), |p| {
+                matches!(p["state"].as_str(), Some("started" | "failed"))
+            })
             .await;
         println!("{file}: {} {}", seen["state"], seen["reason"]);
     }
@@ -135,7 +137,7 @@ async fn a_missing_grant_is_refused_by_name_with_the_line_that_would_grant_it() 
     .unwrap();
     let limit = Duration::from_secs(5);
     server
-        .until_plugin("rate-limit.wasm", limit, |p| p["state"] == "running")
+        .until_plugin("rate-limit.wasm", limit, |p| p["state"] == "started")
         .await;
 }
 

@@ -167,7 +167,7 @@ async fn the_references_environment_is_honoured() {
     assert_eq!(server.chat("ok", "hi").await.content(), "ok");
     let limit = e2e::wait::PATIENCE;
     server
-        .until_plugin("upped", limit, |p| p["state"] == "running")
+        .until_plugin("upped", limit, |p| p["state"] == "started")
         .await;
     assert_eq!(server.chat("upped", "hi").await.content(), "uploaded");
     assert!(folder.path().join("upped.wasm").is_file());

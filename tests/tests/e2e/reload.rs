@@ -176,7 +176,7 @@ async fn a_snapshot_that_never_ends_holds_up_nobody_else() {
     assert_eq!(server.chat("ok", "").await.content(), "ok");
     let plugin = server.plugin("spin-snapshot").await.unwrap();
     assert_eq!(
-        plugin["state"], "running",
+        plugin["state"], "started",
         "the old version serves on: {plugin}"
     );
 }

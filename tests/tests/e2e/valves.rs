@@ -114,7 +114,7 @@ async fn kept_values_are_announced_at_a_load() {
         .start()
         .await;
     let plugin = server.plugin("spin-updated.wasm").await.unwrap();
-    assert_eq!(plugin["state"], "running", "nothing is kept yet: {plugin}");
+    assert_eq!(plugin["state"], "started", "nothing is kept yet: {plugin}");
     server.post("/spin-updated/valves/update", &json!({})).await;
     assert!(server.data().join("valves/spin-updated.json").is_file());
     let server = server
