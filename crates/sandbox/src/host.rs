@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod chat;
+pub(crate) mod clocks;
 pub(crate) mod events;
 pub(crate) mod grants;
 pub(crate) mod hooking;

@@ -66,7 +66,10 @@ impl Lanes {
         };
         ongoing.cpu.leaves_home();
         let future = in_turns(Arc::clone(turns), metered(Arc::clone(ongoing), future));
-        AbortOnDrop::new(slow.spawn(tracing::Instrument::in_current_span(future))).await
+        let future = tracing::Instrument::in_current_span(future);
+        // Its log lines go where they went so far, also where that is not the same for the whole process.
+        let future = tracing::instrument::WithSubscriber::with_current_subscriber(future);
+        AbortOnDrop::new(slow.spawn(future)).await
     }
 }
 

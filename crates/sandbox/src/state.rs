@@ -18,6 +18,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::Host;
 use crate::bindings::weir::host::log::Level;
 use crate::budget::Budget;
+use crate::host::clocks::PortClock;
 use crate::host::http::HttpHooks;
 use crate::host::log::{self, GuestLog};
 use crate::host::stdio::StdStream;
@@ -126,7 +127,7 @@ impl State {
             ongoing,
             valves,
             table,
-            wasi: wasi(limits, &std_streams),
+            wasi: wasi(&shared, &std_streams),
             std_streams,
             http: WasiHttpCtx::new(),
             hooks: HttpHooks::new(&shared),
@@ -169,11 +170,14 @@ pub(crate) fn millis(time: SystemTime) -> u64 {
 }
 
 /// The command interfaces of WASI, giving nothing: no environment, arguments, folders or network.
-fn wasi(limits: &Limits, [stdout, stderr]: &[StdStream; 2]) -> WasiCtx {
+fn wasi(shared: &Shared, [stdout, stderr]: &[StdStream; 2]) -> WasiCtx {
+    let clock = PortClock(Arc::clone(&shared.host.ports.clock));
     WasiCtx::builder()
         .stdout(stdout.clone())
         .stderr(stderr.clone())
-        .max_random_size(limits.get(Limit::RandomBytes))
+        .wall_clock(clock.clone())
+        .monotonic_clock(clock)
+        .max_random_size(shared.limits.get(Limit::RandomBytes))
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
