@@ -110,18 +110,19 @@ impl Running {
         .await
     }
 
-    /// What the plugin says it is: `{"manifest", "roles", "asks", "track"}`.
+    /// What the plugin says it is: its manifest, and with it `roles`, `asks` (for capabilities) and `track` (of the contract).
     pub async fn describe(&self) -> Outcome {
         let about = self.world.engine.plugin(self.id()).and_then(|s| s.about);
         let about = about.ok_or_else(|| self.gone());
         self.observe("describe", async move {
             let about = about?;
-            Ok(Reply::of_value(json!({
-                "manifest": about.manifest,
-                "roles": about.roles,
-                "asks": about.asks,
-                "track": about.track,
-            })))
+            let mut all = json!(about.manifest);
+            if let Some(all) = all.as_object_mut() {
+                all.insert("roles".into(), json!(about.roles));
+                all.insert("asks".into(), json!(about.asks));
+                all.insert("track".into(), json!(about.track));
+            }
+            Ok(Reply::of_value(all))
         })
         .await
     }
