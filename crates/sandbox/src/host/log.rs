@@ -131,12 +131,83 @@ impl Host for State {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    use wasmtime_wasi::cli::StdoutStream;
+
     use super::*;
+    use crate::host::stdio::StdStream;
 
     #[test]
     fn lines_are_cut_and_cleaned() {
         assert_eq!(clean("a\nb\u{1b}[31m"), "a\u{fffd}b\u{fffd}[31m");
         assert_eq!(clean(&"ü".repeat(1_000)).len(), MAX_LINE);
         assert!(matches!(clean("plain"), Cow::Borrowed("plain")));
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is written to the operator's log by a plugin that was given a secret.
+    fn written(by: impl FnOnce(&Arc<GuestLog>)) -> String {
+        let log = GuestLog {
+            name: "x".into(),
+            limit: 100_000,
+            counters: Arc::default(),
+            secrets: Arc::default(),
+            used: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            uncharged: AtomicU64::new(0),
+        };
+        log.secrets.learn("hunter22");
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || by(&Arc::new(log)));
+        let bytes = lines.0.lock().unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[test]
+    fn secrets_stay_out_of_messages_and_fields_also_across_the_cut() {
+        let text = written(|log| {
+            let field = ("k".to_owned(), "=hunter22=".to_owned());
+            log.line(Level::Info, "a hunter22", &[field]);
+            log.line(Level::Info, &("y".repeat(MAX_LINE - 4) + "hunter22"), &[]);
+        });
+        assert!(!text.contains("hunt"), "{text}");
+        assert!(text.contains("a ***") && text.contains("=***="), "{text}");
+    }
+
+    #[test]
+    fn secrets_stay_out_of_what_is_printed_also_in_pieces_and_across_the_cut() {
+        let text = written(|log| {
+            let stream = StdStream::new(log, Level::Info);
+            for piece in ["a hun", "ter22\n", "b hunter22"] {
+                stream.p2_stream().write(piece.into()).unwrap();
+            }
+            stream.flush_line();
+            for cut in 0..20 {
+                let long = "hunter22".repeat(40) + &"z".repeat(MAX_LINE - 322 + cut);
+                let long = long + &"hunter22".repeat(3) + "\n";
+                stream.p2_stream().write(long.into()).unwrap();
+            }
+        });
+        assert!(!text.contains("hunt"), "{text}");
+        assert!(text.contains("a ***") && text.contains("b ***"), "{text}");
     }
 }

@@ -1,140 +1,16 @@
-//! Real guests on the sandbox, without a server: loading, the three ways of reuse, limits, valves. `just guests` builds them.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "tests, and a clock of their own"
-)]
+//! Guests of the corpus: the three ways of reuse, limits, valves. `just guests` builds them.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
 
 use model::BoxFuture;
 use model::chat::{ChatRequest, Closed, Item, Reply};
 use model::component::{ComponentFile, FileName};
-use model::error::{Fault, LoadError};
-use model::limits::Limits;
-use model::plugin::{Admission, Loader, Plugin, ValveValues};
-use model::ports::{
-    Clock, Egress, EgressError, EgressPolicy, Expect, HttpBody, HttpClient, Quota, StateEntry,
-    StateError, StateStore,
-};
+use model::error::Fault;
+use model::exchange::Cause;
+use model::plugin::Plugin;
 use model::settings::{PluginSettings, Reuse};
-use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
 
-/// The outside world of these tests: time, and nothing else.
-#[derive(Debug)]
-struct Nothing(Instant);
-
-impl Clock for Nothing {
-    fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.monotonic()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
-fn no_state<T: Send + 'static>() -> BoxFuture<'static, Result<T, StateError>> {
-    Box::pin(async { Err(StateError::Unavailable("there is no store here".into())) })
-}
-
-impl StateStore for Nothing {
-    fn get(
-        &self,
-        _: model::id::PluginId,
-        _: String,
-    ) -> BoxFuture<'static, Result<Option<StateEntry>, StateError>> {
-        no_state()
-    }
-
-    fn put(
-        &self,
-        _: model::id::PluginId,
-        _: String,
-        _: Vec<u8>,
-        _: Expect,
-        _: Quota,
-    ) -> BoxFuture<'static, Result<u64, StateError>> {
-        no_state()
-    }
-
-    fn delete(
-        &self,
-        _: model::id::PluginId,
-        _: String,
-    ) -> BoxFuture<'static, Result<bool, StateError>> {
-        no_state()
-    }
-
-    fn add(
-        &self,
-        _: model::id::PluginId,
-        _: String,
-        _: i64,
-        _: Quota,
-    ) -> BoxFuture<'static, Result<i64, StateError>> {
-        no_state()
-    }
-
-    fn keys(
-        &self,
-        _: model::id::PluginId,
-        _: String,
-        _: Option<String>,
-        _: u32,
-    ) -> BoxFuture<'static, Result<Vec<String>, StateError>> {
-        no_state()
-    }
-}
-
-impl Egress for Nothing {
-    fn client(&self, _: EgressPolicy) -> Arc<dyn HttpClient> {
-        Arc::new(Nothing(self.0))
-    }
-}
-
-impl HttpClient for Nothing {
-    fn send(
-        &self,
-        _: http::Request<HttpBody>,
-    ) -> BoxFuture<'static, Result<http::Response<HttpBody>, EgressError>> {
-        Box::pin(async { Err(EgressError::Denied("nothing leaves these tests".into())) })
-    }
-}
-
-struct Setup {
-    sandbox: Sandbox,
-    folder: tempfile::TempDir,
-}
-
-fn setup() -> Setup {
-    setup_with(64)
-}
-
-fn setup_with(max_instances: u32) -> Setup {
-    let folder = tempfile::tempdir().unwrap();
-    let nothing = Arc::new(Nothing(Instant::now()));
-    let config = SandboxConfig {
-        cache_dir: folder.path().join("cache"),
-        cache_bytes: 1 << 30,
-        compiler: CompileWorker::InProcess,
-        max_instances,
-        allocation: None,
-    };
-    let ports = SandboxPorts {
-        clock: nothing.clone(),
-        state: nothing.clone(),
-        egress: nothing,
-    };
-    Setup {
-        sandbox: Sandbox::new(config, ports).unwrap(),
-        folder,
-    }
-}
+use crate::world::{limited, load, world, world_with};
 
 fn guest(group: &str, name: &str) -> ComponentFile {
     let path = format!(
@@ -146,42 +22,6 @@ fn guest(group: &str, name: &str) -> ComponentFile {
     ComponentFile {
         name: FileName::new(&format!("{name}.wasm")).unwrap(),
         bytes: bytes.into(),
-    }
-}
-
-fn admission() -> Admission {
-    Admission {
-        limits: Limits::defaults(),
-        grantable: model::grants::Capability::ALL.into_iter().collect(),
-        settings_file: "test.toml".into(),
-    }
-}
-
-async fn load(
-    setup: &Setup,
-    file: ComponentFile,
-    settings: PluginSettings,
-) -> Result<Arc<dyn Plugin>, LoadError> {
-    let candidate = setup.sandbox.inspect(file, admission()).await?;
-    let manifest = &candidate.about().manifest;
-    let valves = ValveValues {
-        json: serde_json::Value::Object(manifest.valves.clone())
-            .to_string()
-            .into(),
-        announce: false,
-    };
-    candidate.load(Arc::new(settings), valves).await
-}
-
-fn limited(changes: &[(&str, u64)], reuse: Reuse) -> PluginSettings {
-    let mut limits = Limits::defaults();
-    for (name, value) in changes {
-        limits.set(name, *value, &Limits::ceilings()).unwrap();
-    }
-    PluginSettings {
-        limits,
-        reuse,
-        ..PluginSettings::default()
     }
 }
 
@@ -212,7 +52,11 @@ async fn chat(plugin: &Arc<dyn Plugin>, text: &str) -> Result<String, Fault> {
     let reply = Collect::default();
     let id = plugin.about().manifest.id.to_string();
     Arc::clone(plugin)
-        .chat(request(&id, text), Box::new(reply.clone()))
+        .chat(
+            request(&id, text),
+            Box::new(reply.clone()),
+            Cause::default(),
+        )
         .await
         .map_err(|e| e.fault)?;
     let items = reply.0.lock().unwrap();
@@ -221,9 +65,9 @@ async fn chat(plugin: &Arc<dyn Plugin>, text: &str) -> Result<String, Fault> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipe_answers_and_its_use_is_counted() {
-    let setup = setup();
+    let world = world();
     let plugin = load(
-        &setup,
+        &world,
         guest("corpus", "echo_str"),
         PluginSettings::default(),
     )
@@ -249,15 +93,15 @@ async fn a_pipe_answers_and_its_use_is_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_load_comes_from_the_cache() {
-    let setup = setup();
-    let first = load(&setup, guest("corpus", "ok"), PluginSettings::default())
+    let world = world();
+    let first = load(&world, guest("corpus", "ok"), PluginSettings::default())
         .await
         .unwrap();
-    let second = load(&setup, guest("corpus", "ok"), PluginSettings::default())
+    let second = load(&world, guest("corpus", "ok"), PluginSettings::default())
         .await
         .unwrap();
     assert_eq!(first.about().digest, second.about().digest);
-    let files = std::fs::read_dir(setup.folder.path().join("cache"))
+    let files = std::fs::read_dir(world.folder.path().join("cache"))
         .unwrap()
         .count();
     assert_eq!(files, 1);
@@ -265,13 +109,13 @@ async fn the_second_load_comes_from_the_cache() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reuse_decides_what_an_instance_remembers() {
-    let setup = setup();
+    let world = world();
     for (reuse, second) in [
         (Reuse::Pool, "n=2"),
         (Reuse::Single, "n=2"),
         (Reuse::Call, "n=1"),
     ] {
-        let plugin = load(&setup, guest("corpus", "stateful"), limited(&[], reuse))
+        let plugin = load(&world, guest("corpus", "stateful"), limited(&[], reuse))
             .await
             .unwrap();
         assert!(chat(&plugin, "x").await.unwrap().starts_with("n=1"));
@@ -282,9 +126,9 @@ async fn reuse_decides_what_an_instance_remembers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_is_recycled_after_its_calls() {
-    let setup = setup();
+    let world = world();
     let settings = limited(&[("recycle_calls", 3)], Reuse::Pool);
-    let plugin = load(&setup, guest("corpus", "stateful"), settings)
+    let plugin = load(&world, guest("corpus", "stateful"), settings)
         .await
         .unwrap();
     for _ in 0..10 {
@@ -299,9 +143,9 @@ async fn an_instance_is_recycled_after_its_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_without_enough_fuel_ends_and_its_instance_goes() {
-    let setup = setup();
+    let world = world();
     let plugin = load(
-        &setup,
+        &world,
         guest("corpus", "dump_args"),
         limited(&[("fuel", 5_000)], Reuse::Pool),
     )
@@ -316,9 +160,9 @@ async fn a_call_without_enough_fuel_ends_and_its_instance_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn output_over_its_limit_ends_the_call() {
-    let setup = setup();
+    let world = world();
     let plugin = load(
-        &setup,
+        &world,
         guest("corpus", "gen_words"),
         limited(&[("output_items", 2)], Reuse::Pool),
     )
@@ -330,8 +174,8 @@ async fn output_over_its_limit_ends_the_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_an_answer_and_keeps_the_instance() {
-    let setup = setup();
-    let plugin = load(&setup, guest("corpus", "raises"), PluginSettings::default())
+    let world = world();
+    let plugin = load(&world, guest("corpus", "raises"), PluginSettings::default())
         .await
         .unwrap();
     assert_eq!(
@@ -343,9 +187,9 @@ async fn a_failure_is_an_answer_and_keeps_the_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_valves_reach_every_instance_before_its_next_call() {
-    let setup = setup();
+    let world = world();
     let plugin = load(
-        &setup,
+        &world,
         guest("corpus", "valves_all"),
         PluginSettings::default(),
     )
@@ -372,9 +216,9 @@ async fn new_valves_reach_every_instance_before_its_next_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_beyond_the_queue_are_refused_at_once() {
-    let setup = setup();
+    let world = world();
     let settings = limited(&[("concurrency", 1), ("queue", 0)], Reuse::Pool);
-    let plugin = load(&setup, guest("corpus", "ok"), settings).await.unwrap();
+    let plugin = load(&world, guest("corpus", "ok"), settings).await.unwrap();
     let calls = (0..20).map(|_| chat(&plugin, "x"));
     let outcomes = futures_util::future::join_all(calls).await;
     assert!(outcomes.iter().any(Result::is_ok));
@@ -388,11 +232,11 @@ async fn calls_beyond_the_queue_are_refused_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_host_takes_idle_instances_back() {
-    let setup = setup_with(2);
+    let world = world_with(2);
     let mut plugins = Vec::new();
     for name in ["ok", "echo_str", "gen_words"] {
         plugins.push(
-            load(&setup, guest("corpus", name), PluginSettings::default())
+            load(&world, guest("corpus", name), PluginSettings::default())
                 .await
                 .unwrap(),
         );
@@ -406,9 +250,9 @@ async fn a_full_host_takes_idle_instances_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_may_return_the_large_body_it_was_given() {
-    let setup = setup();
+    let world = world();
     let settings = limited(&[("output_bytes", 1_000)], Reuse::Pool);
-    let plugin = load(&setup, guest("corpus", "filter_novalves"), settings)
+    let plugin = load(&world, guest("corpus", "filter_novalves"), settings)
         .await
         .unwrap();
     let message = model::chat::FilterMessage {
@@ -420,7 +264,7 @@ async fn a_filter_may_return_the_large_body_it_was_given() {
     };
     let body = message.body.clone();
     let answer = Arc::clone(&plugin)
-        .filter(model::chat::Direction::Inlet, message)
+        .filter(model::chat::Direction::Inlet, message, Cause::default())
         .await
         .unwrap();
     assert_eq!(answer.len(), body.len());
