@@ -188,10 +188,10 @@ pub enum LoadError {
         /// Why it is not there.
         reason: String,
     },
-    /// It imports what the operator has not granted.
-    #[error("imports {interface}, which needs a grant; to grant it, write in {file}: {line}")]
+    /// It imports, or its manifest asks for, what the operator has not granted.
+    #[error("asks for {interface}, which needs a grant; to grant it, write in {file}: {line}")]
     MissingGrant {
-        /// The interface.
+        /// The interface, or `the hook at ..`, `the topic ..`.
         interface: String,
         /// The file the line belongs in.
         file: String,
