@@ -211,3 +211,65 @@ fn announce(command: &Command) {
         .collect();
     complain(&format!("weir build: {}", words.join(" ")));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(outcome: Result<impl std::fmt::Debug, Failure>) -> String {
+        match outcome {
+            Err(Failure::Data(text)) => text,
+            Err(Failure::Other(error)) => format!("{error:#}"),
+            Ok(built) => panic!("{built:?}"),
+        }
+    }
+
+    #[test]
+    fn a_folder_without_a_project_says_what_makes_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = complaint(build(folder.path()));
+        assert!(
+            text.contains("Cargo.toml (Rust), app.py and wit/ (Python)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_project_needs_a_name_that_can_be_a_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pyproject.toml");
+        for (text, given) in [
+            ("[project]\nname = \"../x\"", "Some(\"../x\")"),
+            ("[project]\nname = \".x\"", "Some(\".x\")"),
+            ("[project]\nname = 3", "None"),
+            ("", "None"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let said = complaint(name_in(&file, "project"));
+            assert!(said.ends_with(&format!("it names {given}")), "{said}");
+        }
+        std::fs::write(&file, "[project]\nname = \"a-1_b.c\"").unwrap();
+        assert!(name_in(&file, "project").is_ok_and(|name| name == "a-1_b.c"));
+    }
+
+    #[test]
+    fn what_is_there_already_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("dist/to"));
+        std::fs::write(&from, "one").unwrap();
+        assert!(place(&from, &to).is_ok_and(|bytes| bytes == 3));
+        let first = std::fs::metadata(&to).unwrap().modified().unwrap();
+        assert!(place(&from, &to).is_ok());
+        assert_eq!(std::fs::metadata(&to).unwrap().modified().unwrap(), first);
+        std::fs::write(&from, "three").unwrap();
+        assert!(place(&from, &to).is_ok_and(|bytes| bytes == 5));
+        assert_eq!(std::fs::read(&to).unwrap(), b"three");
+        // Nothing half-written stays.
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("dist"))
+                .unwrap()
+                .count(),
+            1
+        );
+    }
+}

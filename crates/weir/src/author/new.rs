@@ -110,9 +110,10 @@ pub(crate) fn run(arguments: NewArgs) -> Result<(), Failure> {
     } = arguments;
     let folder = dir.unwrap_or_else(|| PathBuf::from(&name));
     check_folder(&folder)?;
-    let sdk = match lang {
-        Language::Rust => sdk_source(sdk.as_deref())?,
-        Language::Python | Language::Js => String::new(),
+    let sdk = match (lang, sdk) {
+        (Language::Rust, sdk) => sdk_source(sdk.as_deref())?,
+        (_, None) => String::new(),
+        (_, Some(_)) => return Err(Failure::Data("--sdk is for --lang rust only".to_owned())),
     };
     let capabilities: BTreeSet<_> = capability.into_iter().collect();
     let project = Project {
