@@ -17,7 +17,11 @@ pub struct Mismatch {
 
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: expected {}, got {}", self.what, self.expected, self.got)
+        write!(
+            f,
+            "{}: expected {}, got {}",
+            self.what, self.expected, self.got
+        )
     }
 }
 
@@ -77,7 +81,9 @@ impl Outcome {
     /// It is another, or the call failed.
     pub fn text_is(&self, text: &str) -> Check {
         let got = &self.reply()?.text;
-        check(got == text, "text", format!("{text:?}"), || format!("{got:?}"))
+        check(got == text, "text", format!("{text:?}"), || {
+            format!("{got:?}")
+        })
     }
 
     /// The answer's text holds this.
@@ -96,7 +102,10 @@ impl Outcome {
     /// It does not, there is none, or the call failed.
     pub fn json_has(&self, part: &Value) -> Check {
         let reply = self.reply()?;
-        let is_good = reply.json.as_ref().is_some_and(|whole| has_all(whole, part));
+        let is_good = reply
+            .json
+            .as_ref()
+            .is_some_and(|whole| has_all(whole, part));
         check(is_good, "json", part.to_string(), || match &reply.json {
             Some(json) => json.to_string(),
             None => format!("no JSON, but the text {:?}", reply.text),
@@ -110,10 +119,14 @@ impl Outcome {
     pub fn error_has(&self, part: &str) -> Check {
         let expected = format!("a failure with {part:?}");
         match &self.result {
-            Ok(reply) => check(false, "error", expected, || format!("the answer {:?}", reply.text)),
+            Ok(reply) => check(false, "error", expected, || {
+                format!("the answer {:?}", reply.text)
+            }),
             Err(Failed { code, message }) => {
                 let is_good = message.contains(part) || code == part;
-                check(is_good, "error", expected, || format!("{message:?} ({code})"))
+                check(is_good, "error", expected, || {
+                    format!("{message:?} ({code})")
+                })
             }
         }
     }
@@ -137,7 +150,9 @@ impl Outcome {
     /// Something was.
     pub fn nothing_denied(&self) -> Check {
         let denied = &self.used.denied;
-        check(denied.is_empty(), "denied", "no denial", || format!("{denied:?}"))
+        check(denied.is_empty(), "denied", "no denial", || {
+            format!("{denied:?}")
+        })
     }
 
     /// An event was emitted on this topic, with a payload that has everything this has.
@@ -172,7 +187,9 @@ impl Outcome {
     /// It did not.
     pub fn fuel_below(&self, most: u64) -> Check {
         let fuel = self.used.fuel;
-        check(fuel < most, "fuel", format!("less than {most}"), || fuel.to_string())
+        check(fuel < most, "fuel", format!("less than {most}"), || {
+            fuel.to_string()
+        })
     }
 }
 
@@ -276,8 +293,12 @@ mod tests {
     #[test]
     fn assertions_pass_and_say_what_is_wrong() {
         let good = outcome(Ok(Reply::of_value(json!({"a": 1}))));
-        good.assert_ok().assert_json(&json!({"a": 1})).assert_contains("1").assert_denied("http");
-        good.assert_fuel_below(11).assert_event("a.b", &json!({"n": 1}));
+        good.assert_ok()
+            .assert_json(&json!({"a": 1}))
+            .assert_contains("1")
+            .assert_denied("http");
+        good.assert_fuel_below(11)
+            .assert_event("a.b", &json!({"n": 1}));
         let wrong = [
             good.text_is("x"),
             good.text_has("x"),
@@ -302,7 +323,9 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "text: expected \"x\", got \"{\\\"a\\\":1}\"\nchat of p\n  answered: {\"a\":1}\n  used: fuel 10 of")]
+    #[should_panic(
+        expected = "text: expected \"x\", got \"{\\\"a\\\":1}\"\nchat of p\n  answered: {\"a\":1}\n  used: fuel 10 of"
+    )]
     fn a_failed_assertion_prints_everything() {
         outcome(Ok(Reply::of_value(json!({"a": 1})))).assert_text("x");
     }

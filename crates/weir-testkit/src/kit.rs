@@ -93,7 +93,9 @@ impl Kit {
 
     /// Values for valves of the plugin added last, as people set them, kept from before its start. An object.
     pub fn valves(self, values: &Value) -> Self {
-        self.last("valves", |plugin| plugin.seeds.valves = Some(values.to_string()))
+        self.last("valves", |plugin| {
+            plugin.seeds.valves = Some(values.to_string())
+        })
     }
 
     /// A key of the state of the plugin added last that is there before it starts.
@@ -160,7 +162,8 @@ impl Kit {
     /// As [`Kit::start`]; and if it is called from `async` code, where [`Kit::start`] is the one to use.
     pub fn start_blocking(self) -> Result<blocking::Running, KitError> {
         if tokio::runtime::Handle::try_current().is_ok() {
-            let words = "Kit::start_blocking is for code that is not async; here use Kit::start().await";
+            let words =
+                "Kit::start_blocking is for code that is not async; here use Kit::start().await";
             return Err(KitError::Given(words.into()));
         }
         blocking::start(self)

@@ -75,8 +75,7 @@ struct Capture(Log);
 
 impl<S: Subscriber> Layer<S> for Capture {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.is_event()
-            && (metadata.target() == OF_PLUGINS || *metadata.level() <= Level::WARN)
+        metadata.is_event() && (metadata.target() == OF_PLUGINS || *metadata.level() <= Level::WARN)
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -88,7 +87,11 @@ impl<S: Subscriber> Layer<S> for Capture {
             read.other("plugin", &read.plugin.clone());
         }
         self.0.push(LogLine {
-            plugin: if of_plugin { read.plugin } else { String::new() },
+            plugin: if of_plugin {
+                read.plugin
+            } else {
+                String::new()
+            },
             level: name(*metadata.level()),
             message: read.message,
             fields: read.fields,
@@ -157,7 +160,13 @@ mod tests {
             tracing::warn!(plugin = %"p", code = 3, "but this");
         });
         let lines: Vec<_> = log.after(0).iter().map(LogLine::to_string).collect();
-        assert_eq!(lines, ["debug p: hello a=\"1\"", "warn host: but this code=3 plugin=p"]);
+        assert_eq!(
+            lines,
+            [
+                "debug p: hello a=\"1\"",
+                "warn host: but this code=3 plugin=p"
+            ]
+        );
         assert_eq!((log.count(), log.after(1).len()), (2, 1));
     }
 }

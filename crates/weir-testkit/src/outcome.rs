@@ -193,7 +193,12 @@ impl fmt::Display for Outcome {
             writeln!(f, "  the step was taken with: {step}")?;
         }
         writeln!(f, "  used: {}", self.used)?;
-        let denied: Vec<_> = self.used.denied.iter().map(|(c, n)| format!("{c} ({n})")).collect();
+        let denied: Vec<_> = self
+            .used
+            .denied
+            .iter()
+            .map(|(c, n)| format!("{c} ({n})"))
+            .collect();
         let mut lines = String::new();
         each(&mut lines, "denied", &denied);
         each(&mut lines, "event", &self.events);

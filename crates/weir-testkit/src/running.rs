@@ -187,7 +187,8 @@ impl Running {
             log.push(LogLine {
                 plugin: String::new(),
                 level: "warn",
-                message: "events or casts were still under way when the kit's patience ended".into(),
+                message: "events or casts were still under way when the kit's patience ended"
+                    .into(),
                 fields: format!("patience={:?}", self.world.patience),
             });
         }

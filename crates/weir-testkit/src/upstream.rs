@@ -185,7 +185,10 @@ impl UpstreamRequest {
     /// The first header of this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        let found = self
+            .headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 }
@@ -214,7 +217,11 @@ impl UpstreamReply {
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let request = &self.request;
-        write!(f, "{} {} by {}: ", request.method, request.url, request.plugin)?;
+        write!(
+            f,
+            "{} {} by {}: ",
+            request.method, request.url, request.plugin
+        )?;
         match &self.outcome {
             Ok(status) => write!(f, "{status}"),
             Err(reason) => f.write_str(reason),

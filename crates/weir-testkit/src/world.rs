@@ -34,8 +34,8 @@ const TEST: &str = "test";
 /// All that a running kit consists of.
 #[derive(Debug)]
 pub(crate) struct World {
-    /// The kit's threads; always there until the world is dropped.
-    runtime: Option<Runtime>,
+    /// The kit's threads, until the world is dropped.
+    _threads: Threads,
     pub(crate) handle: Handle,
     pub(crate) engine: Arc<Engine>,
     pub(crate) switchboard: Arc<Switchboard>,
@@ -67,9 +67,11 @@ impl World {
         }
         let log = Log::default();
         let runtime = runtime(&log)?;
+        let handle = runtime.handle().clone();
+        let threads = Threads(Some(runtime));
         let made = Made::of(kit, &log)?;
         let engine = Arc::clone(&made.engine);
-        let report = runtime.spawn(async move { engine.sync().await }).await;
+        let report = handle.spawn(async move { engine.sync().await }).await;
         let failed = match report {
             Ok(report) => report.failed,
             Err(e) => return Err(KitError::Setup(e.to_string())),
@@ -83,7 +85,6 @@ impl World {
             })
             .collect();
         if !failed.is_empty() {
-            runtime.shutdown_background();
             return Err(KitError::NotStarted(failed));
         }
         let plugins = made.files.iter().filter_map(|f| made.watch.id_of(f));
@@ -93,8 +94,8 @@ impl World {
             first: first.ok_or_else(|| KitError::Setup("no plugin has an id".into()))?,
             test: PluginId::new(TEST).map_err(|e| KitError::Setup(e.to_string()))?,
             plugins,
-            handle: runtime.handle().clone(),
-            runtime: Some(runtime),
+            handle,
+            _threads: threads,
             engine: made.engine,
             switchboard: made.switchboard,
             first_event: made.first_event,
@@ -127,10 +128,13 @@ impl World {
     }
 }
 
-impl Drop for World {
+/// The threads of a kit. Dropping them does not wait, so that it may happen in async code.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Does not wait, so that it may happen in async code.
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
@@ -188,9 +192,8 @@ impl Made {
             exchange: switchboard.clone(),
             secrets: Arc::new(Secrets(kit.secrets)),
         };
-        let sandbox = tracing::dispatcher::with_default(&log.dispatch(), || {
-            Sandbox::new(config, ports)
-        });
+        let sandbox =
+            tracing::dispatcher::with_default(&log.dispatch(), || Sandbox::new(config, ports));
         let sandbox = sandbox.map_err(|e| KitError::Setup(e.to_string()))?;
         let ports = Ports {
             loader: Arc::new(WatchedLoader {
@@ -258,9 +261,7 @@ fn preferences(
 }
 
 /// The folder for compiled code: the one given, else one where the user's caches are, else one of this kit's own.
-fn cache_folder(
-    given: Option<PathBuf>,
-) -> Result<(PathBuf, Option<tempfile::TempDir>), KitError> {
+fn cache_folder(given: Option<PathBuf>) -> Result<(PathBuf, Option<tempfile::TempDir>), KitError> {
     if let Some(folder) = given {
         return Ok((folder, None));
     }

@@ -65,7 +65,10 @@ mod tests {
     #[test]
     fn it_stands_until_it_is_moved() {
         let clock = FakeClock::new(default(), false);
-        assert_eq!((clock.now(), clock.monotonic()), (default(), Duration::ZERO));
+        assert_eq!(
+            (clock.now(), clock.monotonic()),
+            (default(), Duration::ZERO)
+        );
         clock.advance(Duration::from_secs(60));
         assert_eq!(clock.now(), default() + Duration::from_secs(60));
         assert_eq!(clock.monotonic(), Duration::from_secs(60));

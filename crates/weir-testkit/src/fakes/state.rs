@@ -135,7 +135,12 @@ impl StateStore for MemoryState {
             let conflict = StateError::Conflict(kept.version_of(&key));
             let current = match kept.entries.get(&key) {
                 None => Some(0),
-                Some(entry) => entry.value.as_slice().try_into().ok().map(i64::from_le_bytes),
+                Some(entry) => entry
+                    .value
+                    .as_slice()
+                    .try_into()
+                    .ok()
+                    .map(i64::from_le_bytes),
             };
             let sum = current.and_then(|c| c.checked_add(delta)).ok_or(conflict)?;
             kept.store(key, sum.to_le_bytes().to_vec(), quota)?;
@@ -171,7 +176,12 @@ mod tests {
         PluginId::new("a").unwrap()
     }
 
-    async fn put(state: &MemoryState, key: &str, value: &str, expect: Expect) -> Result<u64, StateError> {
+    async fn put(
+        state: &MemoryState,
+        key: &str,
+        value: &str,
+        expect: Expect,
+    ) -> Result<u64, StateError> {
         let (key, value) = (key.to_owned(), value.as_bytes().to_vec());
         state.put(id(), key, value, expect, SMALL).await
     }
@@ -193,8 +203,14 @@ mod tests {
         let state = MemoryState::default();
         put(&state, "a", "123456789", Expect::Any).await.unwrap();
         put(&state, "b", "123456789", Expect::Any).await.unwrap();
-        assert_eq!(put(&state, "c", "", Expect::Any).await, Err(StateError::Full));
-        assert_eq!(put(&state, "b", "1234567890", Expect::Any).await, Err(StateError::Full));
+        assert_eq!(
+            put(&state, "c", "", Expect::Any).await,
+            Err(StateError::Full)
+        );
+        assert_eq!(
+            put(&state, "b", "1234567890", Expect::Any).await,
+            Err(StateError::Full)
+        );
         state.seed(&id(), "seeded".into(), vec![0; 100]);
         assert!(put(&state, "b", "1", Expect::Any).await.is_ok());
     }

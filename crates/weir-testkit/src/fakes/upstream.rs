@@ -71,11 +71,18 @@ impl Routes {
             let method = route.method.as_ref();
             method.is_none_or(|m| *m == request.method) && pattern.covers(&request.url)
         };
-        self.routes.iter().find(matches).map(|(route, _)| &route.answer)
+        self.routes
+            .iter()
+            .find(matches)
+            .map(|(route, _)| &route.answer)
     }
 
     /// What a test has said for this request.
-    fn answer(&self, request: &UpstreamRequest, idle_ms: u64) -> Result<UpstreamReply, EgressError> {
+    fn answer(
+        &self,
+        request: &UpstreamRequest,
+        idle_ms: u64,
+    ) -> Result<UpstreamReply, EgressError> {
         match self.find(request) {
             Some(Answer::Fixed(reply)) => Ok(reply.clone()),
             Some(Answer::Computed(answer)) => Ok(answer(request)),
@@ -105,9 +112,9 @@ impl Pattern {
             Some(prefix) => (prefix, true),
             None => (text, false),
         };
-        let url = Url::parse(body).ok().filter(|u| {
-            matches!(u.scheme(), "http" | "https") && u.host().is_some()
-        });
+        let url = Url::parse(body)
+            .ok()
+            .filter(|u| matches!(u.scheme(), "http" | "https") && u.host().is_some());
         match url {
             Some(url) => Ok(Self {
                 url: url.to_string(),
@@ -170,8 +177,13 @@ impl Inner {
             headers: texts(&parts.headers),
             body: Bytes::new(),
         };
-        let outcome = self.exchange(&parts.uri, &parts.method, body, &mut seen).await;
-        let said = outcome.as_ref().map(|r| r.status).map_err(ToString::to_string);
+        let outcome = self
+            .exchange(&parts.uri, &parts.method, body, &mut seen)
+            .await;
+        let said = outcome
+            .as_ref()
+            .map(|r| r.status)
+            .map_err(ToString::to_string);
         self.routes.note(seen, said);
         outcome.and_then(|reply| self.response(reply))
     }
@@ -272,7 +284,8 @@ fn target(uri: &http::Uri) -> Result<Url, EgressError> {
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(bad("its URI has to begin with http:// or https://"));
     }
-    let url = Url::parse(&uri.to_string()).map_err(|e| bad(&format!("its URI is not valid: {e}")))?;
+    let url =
+        Url::parse(&uri.to_string()).map_err(|e| bad(&format!("its URI is not valid: {e}")))?;
     if url.port() == Some(0) {
         return Err(bad("port 0 cannot be connected to"));
     }
@@ -308,7 +321,11 @@ mod tests {
 
     use super::*;
 
-    fn egress(routes: Vec<Upstream>, allow: &[&str], private: &[&str]) -> (Arc<Routes>, Arc<dyn HttpClient>) {
+    fn egress(
+        routes: Vec<Upstream>,
+        allow: &[&str],
+        private: &[&str],
+    ) -> (Arc<Routes>, Arc<dyn HttpClient>) {
         let routes = Arc::new(Routes::new(routes).unwrap());
         let policy = EgressPolicy {
             sender: "p".into(),
@@ -323,10 +340,16 @@ mod tests {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a small body of this test")]
-    async fn send(client: &Arc<dyn HttpClient>, method: &str, url: &str) -> Result<(u16, Bytes), EgressError> {
+    async fn send(
+        client: &Arc<dyn HttpClient>,
+        method: &str,
+        url: &str,
+    ) -> Result<(u16, Bytes), EgressError> {
         let body = Full::new(Bytes::from("asked")).map_err(|never| match never {});
         let request = Request::builder().method(method).uri(url);
-        let response = client.send(request.body(body.boxed_unsync()).unwrap()).await?;
+        let response = client
+            .send(request.body(body.boxed_unsync()).unwrap())
+            .await?;
         let status = response.status().as_u16();
         Ok((status, response.into_body().collect().await?.to_bytes()))
     }
@@ -340,27 +363,51 @@ mod tests {
         ];
         let (seen, client) = egress(routes, &["https://a.b"], &[]);
         let answer = |status, body: &'static str| Ok((status, Bytes::from(body)));
-        assert_eq!(send(&client, "GET", "https://A.b:443/x").await, answer(200, "exact"));
-        assert_eq!(send(&client, "POST", "https://a.b/x").await, answer(200, "asked"));
+        assert_eq!(
+            send(&client, "GET", "https://A.b:443/x").await,
+            answer(200, "exact")
+        );
+        assert_eq!(
+            send(&client, "POST", "https://a.b/x").await,
+            answer(200, "asked")
+        );
         let sent = seen.sent_after(0);
         assert_eq!(sent.len(), 2);
-        assert_eq!((sent[0].request.url.as_str(), &sent[0].outcome), ("https://a.b/x", &Ok(200)));
+        assert_eq!(
+            (sent[0].request.url.as_str(), &sent[0].outcome),
+            ("https://a.b/x", &Ok(200))
+        );
         assert_eq!(sent[1].request.text(), "asked");
     }
 
     #[tokio::test]
     async fn what_is_not_listed_is_named() {
         let (_, client) = egress(vec![Upstream::get("https://a.b/x")], &["https://a.b"], &[]);
-        let e = send(&client, "GET", "https://a.b/y").await.unwrap_err().to_string();
-        assert!(e.contains("GET https://a.b/y") && e.contains("GET https://a.b/x"), "{e}");
-        let (_, client) = egress(vec![Upstream::get("https://a.b/x").silent()], &["https://a.b"], &[]);
+        let e = send(&client, "GET", "https://a.b/y")
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            e.contains("GET https://a.b/y") && e.contains("GET https://a.b/x"),
+            "{e}"
+        );
+        let (_, client) = egress(
+            vec![Upstream::get("https://a.b/x").silent()],
+            &["https://a.b"],
+            &[],
+        );
         let e = send(&client, "GET", "https://a.b/x").await;
         assert!(matches!(e, Err(EgressError::Timeout { .. })), "{e:?}");
     }
 
     #[tokio::test]
     async fn grants_are_checked() {
-        let all = || vec![Upstream::any("http://127.0.0.1/*"), Upstream::any("https://a.b/*")];
+        let all = || {
+            vec![
+                Upstream::any("http://127.0.0.1/*"),
+                Upstream::any("https://a.b/*"),
+            ]
+        };
         let denied = |e: Result<_, EgressError>| matches!(e, Err(EgressError::Denied(_)));
         let (_, client) = egress(all(), &["http://127.0.0.1"], &[]);
         assert!(denied(send(&client, "GET", "https://a.b/").await));

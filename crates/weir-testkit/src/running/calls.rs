@@ -41,7 +41,10 @@ impl Running {
             .or_else(|| engine.find_filter(&whole))
             .or_else(|| engine.find_filter(given));
         let no_model = failed("no_such_model", format!("{id} has no model {given:?}"));
-        let model = target.as_ref().and_then(|t| t.sub()).map(|sub| format!("{id}.{sub}"));
+        let model = target
+            .as_ref()
+            .and_then(|t| t.sub())
+            .map(|sub| format!("{id}.{sub}"));
         if let Some(body) = body.as_object_mut() {
             body.insert("model".into(), model.as_deref().unwrap_or(id).into());
         }
@@ -50,7 +53,10 @@ impl Running {
             let target = target.ok_or(no_model)?;
             let items = Arc::new(Mutex::new(Vec::new()));
             let reply = Box::new(Collected(Arc::clone(&items)));
-            engine.chat(&target, request, reply).await.map_err(of_stage)?;
+            engine
+                .chat(&target, request, reply)
+                .await
+                .map_err(of_stage)?;
             let items = std::mem::take(&mut *lock(&items));
             Ok(Reply::of_items(items))
         })
@@ -87,7 +93,11 @@ impl Running {
 
     /// Asks a manifold for its models: a list of `{"id", "name"}`.
     pub async fn models(&self) -> Outcome {
-        let plugin = self.world.watch.live(&self.target).ok_or_else(|| self.gone());
+        let plugin = self
+            .world
+            .watch
+            .live(&self.target)
+            .ok_or_else(|| self.gone());
         self.observe("models", async move {
             let models = plugin?.models().await.map_err(of_stage)?;
             Ok(Reply::of_value(json!(models)))
@@ -99,7 +109,10 @@ impl Running {
     pub async fn valves(&self, values: &Value) -> Outcome {
         let values = match values {
             Value::Object(values) => Ok(values.clone()),
-            other => Err(failed("invalid", format!("valves are an object, not {other}"))),
+            other => Err(failed(
+                "invalid",
+                format!("valves are an object, not {other}"),
+            )),
         };
         let (engine, id) = (Arc::clone(&self.world.engine), self.target.to_string());
         self.observe("valves", async move {
@@ -221,7 +234,9 @@ impl Running {
         let step = move |context: String| -> BoxFuture<'static, Result<String, StageError>> {
             let context: Value = serde_json::from_str(&context).unwrap_or(Value::String(context));
             let _once = taken.set(context.clone());
-            let outcome = step(context).map(|v| v.to_string()).map_err(|words| by_test(test, words));
+            let outcome = step(context)
+                .map(|v| v.to_string())
+                .map_err(|words| by_test(test, words));
             Box::pin(std::future::ready(outcome))
         };
         async move {
@@ -241,9 +256,14 @@ impl Running {
         let test = self.world.test.clone();
         async move {
             let point = point?;
-            let owner = point.as_str().rsplit_once('/').map_or(test.as_str(), |(id, _)| id);
+            let owner = point
+                .as_str()
+                .rsplit_once('/')
+                .map_or(test.as_str(), |(id, _)| id);
             let fired = switchboard.fire(caller(owner)?, point.to_string(), context);
-            let context = fired.await.map_err(|e| failed("hook_error", e.to_string()))?;
+            let context = fired
+                .await
+                .map_err(|e| failed("hook_error", e.to_string()))?;
             let reply = Reply::of_json(context);
             if let Some(json) = &reply.json {
                 let _once = taken.set(json.clone());
@@ -274,7 +294,10 @@ impl Running {
     }
 
     fn gone(&self) -> Failed {
-        failed("unavailable", format!("{} is not there any more", self.id()))
+        failed(
+            "unavailable",
+            format!("{} is not there any more", self.id()),
+        )
     }
 }
 
@@ -292,7 +315,9 @@ impl model::chat::Reply for Collected {
 fn chat_request(id: &str, body: &Value) -> ChatRequest {
     let messages = body.get("messages").cloned().unwrap_or_else(|| json!([]));
     let by_user = |m: &&Value| m.get("role").and_then(Value::as_str) == Some("user");
-    let last = messages.as_array().and_then(|m| m.iter().rev().find(by_user));
+    let last = messages
+        .as_array()
+        .and_then(|m| m.iter().rev().find(by_user));
     let said = last.and_then(|m| m.get("content")).unwrap_or(&Value::Null);
     ChatRequest {
         model: id.to_owned(),

@@ -121,7 +121,12 @@ fn openai_proxy_passes_on_and_streams() {
         ..UpstreamReply::body(lines)
     });
     let proxy = examples(&["openai-proxy"]).upstream(stream);
-    let reply = proxy.start_blocking().unwrap().chat("hello").result.unwrap();
+    let reply = proxy
+        .start_blocking()
+        .unwrap()
+        .chat("hello")
+        .result
+        .unwrap();
     let raw = |line: &str| Item::Raw(line.into());
     assert_eq!(reply.items, [raw("data: {\"a\":1}"), raw("data: [DONE]")]);
 }

@@ -17,7 +17,10 @@ fn what_is_wrong_is_said_in_plain_words() {
     let e = error(Kit::new().plugin("Cargo.toml"));
     assert!(e.contains("Cargo.toml") && e.contains(".wasm"), "{e}");
     let e = error(Kit::new().settings("x"));
-    assert!(e.contains("Kit::settings") && e.contains("Kit::plugin"), "{e}");
+    assert!(
+        e.contains("Kit::settings") && e.contains("Kit::plugin"),
+        "{e}"
+    );
     let e = error(examples(&["echo", "echo"]));
     assert!(e.contains("echo.wasm"), "{e}");
     let e = error(examples(&["echo"]).upstream(Upstream::get("nowhere")));
@@ -25,7 +28,10 @@ fn what_is_wrong_is_said_in_plain_words() {
     let e = error(examples(&["echo"]).settings("limits.fule = 1"));
     assert!(e.contains("fule"), "{e}");
     let e = error(examples(&["rate-limit"]).settings(""));
-    assert!(e.contains("grants.state = true") && e.contains("Kit::settings"), "{e}");
+    assert!(
+        e.contains("grants.state = true") && e.contains("Kit::settings"),
+        "{e}"
+    );
     let e = error(Kit::new().plugin(dist("hostile/no-role")));
     assert!(e.contains("no-role.wasm did not start"), "{e}");
 }
@@ -44,7 +50,10 @@ async fn async_tests_await_the_same_calls() {
     let both = tokio::join!(a.chat("one"), b.chat("two"));
     both.0.assert_text("one");
     both.1.assert_text("two");
-    let e = examples(&["echo"]).start_blocking().unwrap_err().to_string();
+    let e = examples(&["echo"])
+        .start_blocking()
+        .unwrap_err()
+        .to_string();
     assert!(e.contains("Kit::start().await"), "{e}");
     echo.stop().await;
     echo.chat("three").await.assert_error("unavailable");
@@ -56,7 +65,8 @@ fn kits_do_not_hear_each_other() {
     let two = examples(&["bridge", "audit"]).start_blocking().unwrap();
     let before = two.log().len();
     let letter = json!({"to": "ann", "text": "hi"});
-    one.peer("bob", "send", &letter).assert_logged("bridge.sent");
+    one.peer("bob", "send", &letter)
+        .assert_logged("bridge.sent");
     assert_eq!(two.log().len(), before);
     assert!(two.state().is_empty());
     assert!(!two.events().iter().any(|e| e.topic == "bridge.sent"));
@@ -66,6 +76,8 @@ fn kits_do_not_hear_each_other() {
 fn limits_hold_and_say_so() {
     let tiny = examples(&["echo"]).settings("limits.fuel = 10");
     let outcome = tiny.start_blocking().unwrap().chat("hi");
-    outcome.assert_error("out_of_fuel").assert_error("fuel = 10");
+    outcome
+        .assert_error("out_of_fuel")
+        .assert_error("fuel = 10");
     assert!(outcome.to_string().contains("of 10, memory"), "{outcome}");
 }

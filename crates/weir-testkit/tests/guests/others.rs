@@ -16,16 +16,16 @@ fn provider_answers_peers_and_people() {
         .assert_json(&json!([{"id": "trigrams-256", "dimensions": 256}]));
     provider
         .peer("someone", "embed", &json!({"text": "a"}))
-        .assert_error("invalid: embed: unknown field `text`");
-    provider.chat("What is a manifold?").assert_contains("several models");
+        .assert_error("invalid: payload: unknown field `text`");
+    provider
+        .chat("What is a manifold?")
+        .assert_contains("several models");
 }
 
 #[test]
 fn shape_checks_its_own_stages() {
     let shape = examples(&["shape"]).start_blocking().unwrap();
-    let stage = |plugin: &str, config| {
-        json!({"pipeline": "p", "stage": {"name": "tidy", "kind": "transform", "type": "plugin", "plugin": plugin, "config": config}})
-    };
+    let stage = |plugin: &str, config| json!({"pipeline": "p", "stage": {"name": "tidy", "kind": "transform", "type": "plugin", "plugin": plugin, "config": config}});
     let validate = |context| shape.hook("validate_stage", &context, &json!({}));
     validate(stage("shape", json!({"keep": ["id"]}))).assert_ok();
     validate(stage("other", json!({"keep": 1}))).assert_ok();
@@ -42,14 +42,18 @@ fn telemetry_looks_on() {
     let result = json!({"in": 3, "out": 2, "rejected": 1, "time_ms": 4});
     let executed = kit.hook("stage_execute", &context, &result);
     executed.assert_json(&result);
-    assert_eq!(executed.step, Some(context.clone()), "with the context as it was");
+    assert_eq!(
+        executed.step,
+        Some(context.clone()),
+        "with the context as it was"
+    );
     kit.hook_with("stage_execute", &context, |_| Err("disk full".into()))
         .assert_error("disk full");
     let metrics = kit.metrics();
     for line in [
         r#"chats_total{plugin="telemetry",model_plugin="echo",outcome="ok"} 1"#,
-        r#"stages_total{plugin="telemetry",pipeline="p",stage="s",outcome="ok"} 1"#,
-        r#"stages_total{plugin="telemetry",pipeline="p",stage="s",outcome="internal"} 1"#,
+        r#"stages_total{plugin="telemetry",outcome="ok",pipeline="p",stage="s"} 1"#,
+        r#"stages_total{plugin="telemetry",outcome="internal",pipeline="p",stage="s"} 1"#,
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }
@@ -69,7 +73,11 @@ fn bridge_carries_letters_and_asks_at_its_point() {
     let key = json!({"to": "ann", "text": "-----BEGIN PRIVATE KEY-----"});
     kit.peer("bob", "send", &key)
         .assert_error("letters must not hold private keys");
-    let passed = kit.hook("bridge/before_send", &json!({"from": "a", "to": "b", "text": "c"}), &json!(null));
+    let passed = kit.hook(
+        "bridge/before_send",
+        &json!({"from": "a", "to": "b", "text": "c"}),
+        &json!(null),
+    );
     passed.assert_json(&json!({"text": "c"}));
     kit.cast("bob", "send", &letter).assert_ok();
     kit.cast("bob", "sned", &letter)
@@ -80,19 +88,33 @@ fn bridge_carries_letters_and_asks_at_its_point() {
 
 #[test]
 fn integration_needs_its_bridge_and_can_do_without_the_provider() {
-    let error = examples(&["integration"]).start_blocking().unwrap_err().to_string();
-    assert!(error.contains("integration.wasm did not start") && error.contains("bridge"), "{error}");
-    let kit = examples(&["integration", "bridge"]).start_blocking().unwrap();
-    kit.chat("help").assert_contains("The bridge is there, the provider is not there.");
-    let full = examples(&["integration", "bridge", "provider"]).start_blocking().unwrap();
+    let error = examples(&["integration"])
+        .start_blocking()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("integration.wasm did not start") && error.contains("bridge"),
+        "{error}"
+    );
+    let kit = examples(&["integration", "bridge"])
+        .start_blocking()
+        .unwrap();
+    kit.chat("help")
+        .assert_contains("The bridge is there, the provider is not there.");
+    let full = examples(&["integration", "bridge", "provider"])
+        .start_blocking()
+        .unwrap();
     for text in ["bananas are yellow", "write a plugin"] {
         let message = json!({"to": "integration", "text": text});
-        full.on("bridge").peer("someone", "send", &message).assert_ok();
+        full.on("bridge")
+            .peer("someone", "send", &message)
+            .assert_ok();
     }
     full.chat("letters like writing plugins")
         .assert_text("someone: write a plugin\nsomeone: bananas are yellow");
     full.chat("letters").assert_text("No letters.");
-    full.chat("send audit hi").assert_contains("is on its way to audit");
+    full.chat("send audit hi")
+        .assert_contains("is on its way to audit");
 }
 
 #[test]
