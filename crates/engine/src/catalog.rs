@@ -7,6 +7,7 @@ use model::component::{FileName, Origin};
 use model::error::LoadError;
 use model::id::PluginId;
 use model::plugin::About;
+use model::settings::Restart;
 
 use crate::Engine;
 use crate::exchange::Subscriber;
@@ -109,6 +110,7 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
     /// What it said it is, if it came that far and nobody else has its id.
     pub(crate) about: Option<Arc<About>>,
+    pub(crate) restart: Restart,
 }
 
 /// A snapshot.

@@ -186,7 +186,7 @@ impl Engine {
                 Ok(Applied::Removed)
             }
             CatalogChange::Stop(name) => self.stop_file(&name),
-            CatalogChange::GiveUp { name, reason } => Ok(self.give_up(&name, reason)),
+            CatalogChange::GiveUp { name, reason } => Ok(self.give_up(&name, &reason)),
             CatalogChange::Fall { name, next, error } => {
                 Ok(self.fall_here(&name, &next, error).await)
             }

@@ -197,16 +197,17 @@ impl Catalog {
         let new = &about.manifest;
         let loading = board.abouts();
         let is_loading = |id: &PluginId| loading.iter().any(|a| a.manifest.id == *id);
-        // Of one that is being loaded the new version counts.
-        let at_work = self.at_work().filter(|a| !is_loading(&a.manifest.id));
-        for other in at_work.chain(loading.iter().cloned()) {
-            let needed = other.manifest.dependencies.iter();
-            let mut needed = needed.filter(|d| !d.optional && d.id == old.id);
-            if let Some(dependency) = needed.next()
-                && !(new.id == old.id && dependency.version.matches(&new.version))
-                && other.manifest.id != new.id
+        let at_work = self.at_work().map(|about| (about, true));
+        for (other, is_at_work) in at_work.chain(loading.iter().cloned().map(|a| (a, false))) {
+            let by = &other.manifest.id;
+            let mut needed = other.manifest.dependencies.iter();
+            let needed = needed.find(|d| !d.optional && d.id == old.id);
+            let fits = |d: &&Dependency| new.id == old.id && d.version.matches(&new.version);
+            if let Some(dependency) = needed.filter(|d| !fits(d))
+                && *by != new.id
+                // Of one that is being loaded the new version counts.
+                && !(is_at_work && is_loading(by))
             {
-                let by = &other.manifest.id;
                 return Some(LoadError::Dependency {
                     reason: format!(
                         "{by} needs {dependency}, but this is {}@{}; stop {by} first",

@@ -81,7 +81,8 @@ impl Engine {
         let version = manifest.map(|m| tracing::field::display(&m.version));
         let name = state.as_str();
         if let Some(Reason { code, message, .. }) = reason {
-            tracing::warn!(state = name, plugin, version, %file, generation, code, error = message, "a plugin is not at work");
+            let error = message.as_str();
+            tracing::warn!(state = name, plugin, version, %file, generation, code, error, "a plugin failed");
         } else if state == PluginState::Started {
             let digest = who
                 .about

@@ -279,7 +279,8 @@ impl Engine {
             at: last.at,
         });
         let settings = face.as_ref().map(|f| Arc::clone(&f.settings));
-        let policy = settings.as_ref().map(|s| s.restart).unwrap_or_default();
+        let policy = entry.failure().map(|f| f.restart);
+        let policy = policy.or_else(|| Some(settings.as_ref()?.restart));
         let dependants = id.as_ref().and_then(|id| dependants.get(id));
         PluginStatus {
             file: file.clone(),
@@ -303,7 +304,7 @@ impl Engine {
             dependants: dependants
                 .map(|ids| ids.iter().cloned().collect())
                 .unwrap_or_default(),
-            restarts: self.restart_status(file, policy),
+            restarts: self.restart_status(file, policy.unwrap_or_default()),
             last_load_error: entry.last_error.as_ref().map(|f| f.reason.clone()),
             models_error: face.as_ref().and_then(|f| f.models().error.clone()),
             id,

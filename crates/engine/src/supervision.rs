@@ -234,7 +234,7 @@ impl Engine {
     }
 
     /// Takes a plugin down that crashed too often. The caller holds the lane of its file.
-    pub(crate) fn give_up(self: &Arc<Self>, name: &FileName, reason: Reason) -> Applied {
+    pub(crate) fn give_up(self: &Arc<Self>, name: &FileName, reason: &Reason) -> Applied {
         let given_up = self.edit(|entries| {
             let entry = entries.get_mut(name)?;
             let slot = entry.slot.clone()?;
@@ -246,6 +246,7 @@ impl Engine {
                 error: None,
                 reason: reason.clone(),
                 about: Some(Arc::clone(&slot.face.load().about)),
+                restart: slot.face.load().settings.restart,
             };
             entry.state = EntryState::Failed(Arc::new(failure));
             Some(slot)
@@ -256,7 +257,7 @@ impl Engine {
         self.retire(&slot, None, Ending::Failed);
         // The index leaves out what has no version.
         self.reindex();
-        self.transition(PluginState::Failed, &Who::of(&slot), Some(&reason));
+        self.transition(PluginState::Failed, &Who::of(&slot), Some(reason));
         Applied::Removed
     }
 

@@ -95,6 +95,7 @@ impl Engine {
                 error: Some(error),
                 reason,
                 about: Some(about),
+                restart: slot.face.load().settings.restart,
             });
             entry.state = EntryState::Failed(Arc::clone(&failure));
             Some((slot, failure))

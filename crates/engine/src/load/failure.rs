@@ -53,6 +53,7 @@ impl Engine {
             error: Some(error.clone()),
             reason: reason.clone(),
             about: progress.who.about.clone().filter(|_| !is_twin),
+            restart: progress.restart,
         });
         let crashed = self.note_failure(progress, origin, tried, failure);
         if let Some(slot) = crashed {

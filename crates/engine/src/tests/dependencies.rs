@@ -1,7 +1,7 @@
 //! Dependencies: order, chains, circles, what is missing or does not fit, what comes later. Unloads are in `unload`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ fn lack<'a>(report: &'a SyncReport, name: &str) -> (&'a str, String) {
 async fn booted(world: &Arc<World>) -> (Arc<Engine>, SyncReport) {
     let engine = world.engine();
     let booting = engine.sync();
-    let report = tokio::time::timeout(Duration::from_secs(60), booting).await;
+    let report = tokio::time::timeout(Duration::from_secs(20), booting).await;
     (engine, report.expect("nobody waits for ever"))
 }
 
@@ -94,19 +94,20 @@ async fn a_chain_of_500_loads() {
         for n in 1..500 {
             put(&world, &name(n), &[&name(n - 1)]);
         }
-        let began = Instant::now();
         let (engine, report) = booted(&world).await;
         assert_eq!((report.loaded.len(), report.failed.len()), (500, 0));
         let names: Vec<_> = (0..500).map(name).collect();
         assert_eq!(order(&world, "start "), names);
+        // What it needs is at work already: a new version waits for no other one.
+        let reloading = engine.reload_all();
+        let report = tokio::time::timeout(Duration::from_secs(20), reloading).await;
+        assert_eq!(report.unwrap().loaded.len(), 500);
+        while order(&world, "stop ").len() < 500 {
+            tokio::task::yield_now().await;
+        }
         engine.shutdown(Duration::from_secs(30)).await;
         let stops: Vec<_> = names.into_iter().rev().collect();
-        assert_eq!(order(&world, "stop "), stops);
-        assert!(
-            began.elapsed() < Duration::from_secs(15),
-            "{:?}",
-            began.elapsed()
-        );
+        assert_eq!(order(&world, "stop ")[500..], stops);
     }
 }
 
@@ -117,13 +118,7 @@ async fn a_chain_of_500_without_its_end_fails_with_the_whole_chain() {
         put(&world, &format!("p{n:03}"), &[&format!("p{:03}", n + 1)]);
     }
     put(&world, "other", &[]);
-    let began = Instant::now();
     let (engine, report) = booted(&world).await;
-    assert!(
-        began.elapsed() < Duration::from_secs(15),
-        "{:?}",
-        began.elapsed()
-    );
     assert_eq!(
         (report.loaded, report.failed.len()),
         (vec![file("other.wasm")], 500)
