@@ -9,6 +9,7 @@ import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -24,6 +25,7 @@ SECONDS = 3
 CONNECTIONS = 32
 SAMPLES = 300
 INSTANCES = 200
+PLUGINS = 200
 PATIENCE = 60
 
 CHAT = {"model": "ok", "stream": False, "messages": [{"role": "user", "content": "hello"}]}
@@ -40,6 +42,9 @@ GOALS = {
     "first_byte_ms": ("first byte of a streamed chat, ms", "<=", 2),
     "cached_load_ms": ("load of a plugin from the cache, ms", "<=", 2),
     "idle_instance_kib": ("memory of an idle instance, KiB", "<=", 64),
+    "hooks10_us": ("ten hooks around a chat, warm instances, µs more", "<=", 100),
+    "boot200_ms": ("start with 200 plugins in the cache, ms", "<=", 1000),
+    "hook_none_ns": ("a step at a point without hooks, ns more", "<=", 10),
 }
 
 
@@ -72,7 +77,7 @@ class Process:
 def weir(home, files, config=""):
     """A Weir with these files, each a path or a name with its text."""
     plugins = home / "plugins"
-    plugins.mkdir(parents=True)
+    plugins.mkdir(parents=True, exist_ok=True)
     for file in files:
         if isinstance(file, Path):
             shutil.copy(file, plugins)
@@ -82,7 +87,7 @@ def weir(home, files, config=""):
     binary = os.environ.get("WEIR_BIN", TARGET / "release" / "weir")
     args = [binary, "serve", "--listen", "127.0.0.1:0", "--plugins", plugins, "--data", home / "data", "--config", home / "weir.toml"]
     server = Process([str(a) for a in args], {"PIPELINES_API_KEY": KEY})
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + 10 * PATIENCE
     while call(server, "GET", "/readyz")[0] != 200:
         assert time.monotonic() < end, "weir is not ready"
         time.sleep(0.01)
@@ -274,6 +279,56 @@ private = ["127.0.0.1"]
     return grown, status["usage"]["idle_instances"]
 
 
+def hooks(home):
+    """What ten hooks add to a chat: the median of chats, one after another, of a server with them, less that of one without, in turns; in µs."""
+    ok = DIST / "corpus" / "ok.wasm"
+    tens = sorted((DIST / "system").glob("tens-*"))
+    assert len(tens) == 20, "ten hooks and their settings are needed: run `just guests`"
+    with weir(home / "plain", [ok]) as plain, weir(home / "hooked", [ok, *tens]) as hooked:
+        points = json.loads(call(hooked, "GET", "/api/v1/hooks")[1])["points"]
+        assert [len(p["hooks"]) for p in points if p["name"] == "chat_request"] == [10], points
+        connections = {"plain": Keep(plain.base), "hooked": Keep(hooked.base)}
+        times = {kind: [] for kind in connections}
+        for number in range(10 * SAMPLES):
+            for kind, connection in connections.items():
+                started = time.perf_counter()
+                status, answer = connection.call("POST", "/v1/chat/completions", CHAT)
+                took = time.perf_counter() - started
+                assert status == 200 and b'"content":"ok"' in answer, answer
+                if number >= SAMPLES:
+                    times[kind].append(took * 1e6)
+    return statistics.median(times["hooked"]) - statistics.median(times["plain"])
+
+
+def boot(home):
+    """Time from starting the program to its being ready with 200 plugins of 220 KiB, all different and all compiled before; the median of some starts."""
+    sys.path.insert(0, str(ROOT / "guest-examples" / "actors"))
+    from stamp import stamp
+
+    template = (DIST / "templates" / "bus.wasm").read_bytes()
+    plugins = home / "boot" / "plugins"
+    plugins.mkdir(parents=True)
+    for number in range(PLUGINS):
+        name = f"plugin-{number:03}"
+        (plugins / f"{name}.wasm").write_bytes(stamp(template, {"id": name, "version": "1.0.0"}))
+        (plugins / f"{name}.toml").write_text("[grants]\nevents = true\n")
+    times = []
+    for _ in range(ROUNDS + 1):
+        started = time.perf_counter()
+        with weir(home / "boot", []) as server:
+            times.append((time.perf_counter() - started) * 1000)
+            listed = json.loads(call(server, "GET", "/api/v1/plugins")[1])["plugins"]
+            assert [p["state"] for p in listed] == ["started"] * PLUGINS, listed
+    return statistics.median(times[1:])
+
+
+def hook_none():
+    """What asking whether there are hooks at a point costs: `cargo bench` prints it."""
+    args = ["cargo", "bench", "--profile", "release", "--package", "engine", "--bench", "hooks", "--all-features"]
+    out = subprocess.run(args, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    return float(re.search(r"hook_none_ns ([-\d.]+)", out).group(1))
+
+
 def machine():
     model = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1))
@@ -311,6 +366,9 @@ def main():
         home = Path(folder)
         throughput(home, results)
         results["idle_instance_kib"] = idle_instance(home)
+        results["hooks10_us"] = hooks(home)
+        results["boot200_ms"] = boot(home)
+    results["hook_none_ns"] = hook_none()
     ordered = {key: round(results[key], 3) for key in GOALS if key in results}
     ordered["requests_per_s"] = results["requests_per_s"]
     ordered["date"] = str(date.today())

@@ -29,6 +29,7 @@ pub type Step =
 pub(crate) struct Hooked([AtomicBool; Point::ALL.len()]);
 
 impl Hooked {
+    #[inline]
     pub(crate) fn at(&self, point: Point) -> bool {
         self.0
             .get(point as usize)
@@ -43,45 +44,51 @@ impl Hooked {
 }
 
 impl Engine {
-    /// Takes a step at a core point, with the hooks there around it. `context` and what comes out are JSON text that fits the point's schemas.
+    /// Takes a step at a core point, with the hooks there around it. `context` and what comes out are JSON text that fits the point's schemas. Where there
+    /// are no hooks this is the step itself, and an atomic load.
     ///
     /// # Errors
     /// What the step ended in; [`Fault::Hook`] of the hook's plugin when a hook refused, or crashed where it must not.
-    pub async fn at_point(
+    #[inline]
+    pub fn at_point(
         self: &Arc<Self>,
         point: Point,
         context: String,
         step: Step,
-    ) -> Result<String, StageError> {
-        self.step(point, Cause::default(), context, step).await
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        if self.hooked.at(point) {
+            self.with_hooks(point.name(), Cause::default(), context, step)
+        } else {
+            step(context)
+        }
     }
 
     /// The same, for a call with this cause.
-    pub(crate) async fn step(
+    #[inline]
+    pub(crate) fn step(
         self: &Arc<Self>,
         point: Point,
         cause: Cause,
         context: String,
         step: Step,
-    ) -> Result<String, StageError> {
+    ) -> BoxFuture<'static, Result<String, StageError>> {
         if self.hooked.at(point) {
-            self.with_hooks(point.name(), cause, context, step).await
+            self.with_hooks(point.name(), cause, context, step)
         } else {
-            step(context).await
+            step(context)
         }
     }
 
     /// Takes a step at any point.
-    pub(crate) async fn with_hooks(
+    pub(crate) fn with_hooks(
         self: &Arc<Self>,
         point: &str,
         cause: Cause,
         context: String,
         step: Step,
-    ) -> Result<String, StageError> {
-        let chain = self.catalog.load().hooks.at(point);
-        let Some((point, chain)) = chain else {
-            return step(context).await;
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        let Some((point, chain)) = self.catalog.load().hooks.at(point) else {
+            return step(context);
         };
         let engine = Arc::clone(self);
         let onion = Onion {
@@ -90,7 +97,7 @@ impl Engine {
             chain,
             cause,
         };
-        onion.run(0, context, step).await
+        onion.run(0, context, step)
     }
 }
 
