@@ -34,7 +34,7 @@ def depends(plugin_id: str, version: str = "*", optional: bool = False) -> dict:
 
 
 def relay(folder: str, name: str, *dependencies: dict, **manifest: object) -> None:
-    plugin(folder, name, "relay", "[grants]\ncalls = true\n", dependencies=list(dependencies), listed=False, **manifest)
+    plugin(folder, name, "relay", "[grants]\ncalls = true\n", dependencies=list(dependencies), **manifest)
 
 
 def listener(folder: str, name: str, topics: list[str], on_event: object = None) -> None:
