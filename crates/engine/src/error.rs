@@ -20,6 +20,9 @@ pub enum ManageError {
         /// Who they are, directly or not: those first that need the others.
         by: Vec<PluginId>,
     },
+    /// A hook at `plugin_unload` did not let it go.
+    #[error("{0}; with force it goes all the same")]
+    Refused(StageError),
     /// The folder of components did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),

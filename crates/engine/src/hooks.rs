@@ -1,10 +1,11 @@
 //! Runs hooks: the ones at a point lie around its step like the skins of an onion. Which hooks there are is `hooks/index.rs`, how they are shown `hooks/status.rs`; what the
-//! points of a chat and of a filter show and take back is `hooks/{chat,filter}.rs`.
+//! points of a chat, of a filter and of loads show and take back is `hooks/{chat,filter,life}.rs`.
 
 mod around;
 mod chat;
 mod filter;
 mod index;
+mod life;
 mod status;
 
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use model::component::{ComponentFile, FileName, Origin};
 use model::error::LoadError;
-use model::plugin::{About, Plugin};
+use model::plugin::{About, Candidate, Plugin};
 use model::settings::{PluginSettings, Restart};
 
 use crate::catalog::{Entry, EntryState, Tried};
@@ -69,6 +69,18 @@ struct Progress {
     /// Does its file lie in the folder, so that it is listed whatever becomes of it?
     listed: bool,
     restart: Restart,
+}
+
+/// A component that may be loaded: it has said what it is, and what it needs is there.
+pub(crate) struct Prepared {
+    pub(crate) candidate: Box<dyn Candidate>,
+    pub(crate) origin: Origin,
+    pub(crate) who: Who,
+    settings: Arc<PluginSettings>,
+    valves: StartValves,
+    tried: Tried,
+    store: Option<ComponentFile>,
+    stage: Stage,
 }
 
 /// A plugin that is loaded but not yet at work.
@@ -171,20 +183,17 @@ impl Engine {
         self.passed(progress, PluginState::Loaded);
         self.await_dependencies(&mut progress.ticket, &name, &about)
             .await?;
-        let turn = self.turns.init().await?;
-        let plugin = candidate
-            .load(Arc::clone(&checked), valves.announced())
-            .await?;
-        drop(turn);
-        self.passed(progress, PluginState::Initialised);
-        let ready = Ready {
-            plugin,
+        let prepared = Prepared {
+            candidate,
+            origin,
+            who: progress.who.clone(),
             settings: checked,
             valves,
+            tried,
+            store: stored,
+            stage: progress.stage.clone(),
         };
-        let installed = self
-            .put_to_work(ready, &name, origin, tried, stored)
-            .await?;
+        let installed = self.load_with_hooks(prepared).await?;
         claim.keep();
         if anew {
             self.supervisor.forget(&name);
@@ -192,6 +201,37 @@ impl Engine {
         self.transition(PluginState::Started, &progress.who, None);
         self.retry_dependants(&installed.id);
         Ok(installed)
+    }
+
+    /// Loads, initialises and starts it, and puts it to work.
+    pub(crate) async fn load_prepared(
+        self: &Arc<Self>,
+        prepared: Prepared,
+    ) -> Result<Installed, LoadError> {
+        let Prepared {
+            candidate,
+            origin,
+            who,
+            settings,
+            valves,
+            tried,
+            store,
+            stage,
+        } = prepared;
+        let turn = self.turns.init().await?;
+        let plugin = candidate
+            .load(Arc::clone(&settings), valves.announced())
+            .await?;
+        drop(turn);
+        stage.set(PluginState::Initialised);
+        self.transition(PluginState::Initialised, &who, None);
+        let ready = Ready {
+            plugin,
+            settings,
+            valves,
+        };
+        self.put_to_work(ready, &who.file, origin, tried, store)
+            .await
     }
 
     /// A component has said what it is.

@@ -114,7 +114,7 @@ impl Engine {
     }
 
     /// Takes one down, those that need it first.
-    pub(crate) async fn take_down_file(
+    pub(crate) async fn take_down_here(
         self: &Arc<Self>,
         name: FileName,
         force: bool,

@@ -282,3 +282,50 @@ async fn filters_pass_their_points() {
         .await;
     assert_eq!(out.unwrap(), "{} f-outlet", "no hook there");
 }
+
+#[tokio::test]
+async fn loads_may_be_refused_but_not_ones_own() {
+    let world = world();
+    let guard = hook("guard", "plugin_load", "before", 1, "refuse");
+    let engine = engine(&world, std::slice::from_ref(&guard)).await;
+    world.put(
+        "p.wasm",
+        &json!({"id": "p", "version": "1.0.0", "roles": ["pipe"]}),
+    );
+    let report = engine.sync().await;
+    let (file, error) = &report.failed[0];
+    assert_eq!((file.as_str(), error.code()), ("p.wasm", "hook_error"));
+    assert_eq!(error.to_string(), "plugin guard refused it: refused: no");
+    assert_eq!(world.count("load p@1.0.0 valves {} announce false"), 0);
+    engine.reload("guard").await.unwrap();
+    let mut wall = hook("guard", "plugin_load", "around", 1, "never");
+    wall["version"] = "2.0.0".into();
+    world.put("guard.wasm", &wall);
+    assert_eq!(engine.sync().await.loaded.len(), 1, "its own next version");
+    let error = engine.reload("p").await.unwrap_err();
+    assert!(
+        error.to_string().contains("did not let the load happen"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn unloads_may_be_refused_but_not_by_force() {
+    let world = world();
+    let pipe = json!({"id": "p", "version": "1.0.0", "roles": ["pipe"]});
+    let plugins = [pipe, hook("guard", "plugin_unload", "before", 1, "refuse")];
+    let engine = engine(&world, &plugins).await;
+    let error = engine.stop("p", false).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("hook-error at plugin_unload: no"),
+        "{error}"
+    );
+    assert!(engine.find_model("p").is_some() && world.count("stop p@1.0.0") == 0);
+    engine.stop("p", true).await.unwrap();
+    world.until("stop p@1.0.0", 1).await;
+    engine.stop("guard", false).await.unwrap();
+    engine.start("p").await.unwrap();
+    engine.delete("p", false).await.unwrap();
+}
