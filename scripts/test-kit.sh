@@ -88,7 +88,7 @@ walk() {
   # The target folder of the guests has the packages built already.
   step build env CARGO_TARGET_DIR="$ROOT/guest-examples/target" "$WEIR" build "$folder" || return 1
   step check "$WEIR" check "$folder/dist/$name.wasm" || return 1
-  step test "$WEIR" test "$folder" || return 1
+  step test "$WEIR" test "$folder/dist/$name.wasm" || return 1
   cd "$folder"
   step own own_tests "$language" || return 1
   cd "$ROOT"
