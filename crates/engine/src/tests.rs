@@ -11,5 +11,6 @@ mod logs;
 mod quarantine;
 mod reload;
 mod supervision;
+mod turmoil;
 mod unload;
 mod valves;
