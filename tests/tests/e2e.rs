@@ -18,6 +18,8 @@ mod hostile_load;
 mod hostile_neighbour;
 #[path = "e2e/install.rs"]
 mod install;
+#[path = "e2e/kit.rs"]
+mod kit;
 #[path = "e2e/languages.rs"]
 mod languages;
 #[path = "e2e/life.rs"]

@@ -7,6 +7,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::author::build::BuildArgs;
 use crate::author::new::NewArgs;
+use crate::dev::DevArgs;
+use crate::grants::SuggestArgs;
+use crate::invoke::{CallArg, OtherCalls};
+use crate::remote::{CapabilitiesArgs, EventsArgs, GrantsShowArgs, HooksArgs, PluginsArgs};
+use crate::test_cases::TestArgs;
 
 /// A runtime for pipeline plugins in WebAssembly sandboxes, and a drop-in for the Open WebUI Pipelines server.
 #[derive(Debug, Parser)]
@@ -28,6 +33,21 @@ pub(crate) enum Command {
     New(NewArgs),
     /// Build the component of a project
     Build(BuildArgs),
+    /// Run the test cases of a project against its component
+    Test(TestArgs),
+    /// Build and serve a project, and do it again whenever its sources change
+    Dev(DevArgs),
+    /// List the plugins of a running server, show one, stop, start, reload or delete one
+    Plugins(PluginsArgs),
+    /// Show the hook points of a running server, and the hooks there in the order they run
+    Hooks(HooksArgs),
+    /// Show what plugins of a running server provide to others
+    Capabilities(CapabilitiesArgs),
+    /// Follow the events of a running server
+    Events(EventsArgs),
+    /// What plugins ask for and what they are granted
+    #[command(subcommand)]
+    Grants(GrantsCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -39,6 +59,15 @@ pub(crate) enum Command {
         /// ALLOCATION MEMORY_BYTES CPU_SECONDS
         arguments: Vec<String>,
     },
+}
+
+/// The commands below `grants`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GrantsCommand {
+    /// Print the configuration that grants what a component asks for
+    Suggest(SuggestArgs),
+    /// Show what a plugin of a running server asks for, was granted and used
+    Show(GrantsShowArgs),
 }
 
 /// How closely to follow the Open WebUI Pipelines server.
@@ -60,9 +89,9 @@ pub(crate) struct ServeArgs {
     /// Address and port to listen on [default: HOST and PORT, else 127.0.0.1:9099]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<SocketAddr>,
-    /// Folder of plugins [default: PIPELINES_DIR, else ./plugins]
+    /// Folder of plugins; several may be given, new files go to the first [default: PIPELINES_DIR, else ./plugins]
     #[arg(long, value_name = "DIR")]
-    pub(crate) plugins: Option<PathBuf>,
+    pub(crate) plugins: Vec<PathBuf>,
     /// Folder for the key, valves, state and compiled code [default: ./data]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
@@ -80,6 +109,9 @@ pub(crate) struct CheckArgs {
     /// Host configuration whose limits and `[plugins.<id>]` apply to the components
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Answer with JSON, a list with an entry for each file
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The options of `invoke`.
@@ -88,6 +120,9 @@ pub(crate) struct InvokeArgs {
     /// The component
     #[arg(value_name = "FILE")]
     pub(crate) component: PathBuf,
+    /// What to call [default: pipe]
+    #[arg(value_enum, value_name = "CALL")]
+    pub(crate) call: Option<CallArg>,
     /// What the user says
     #[arg(long, short, default_value = "hello", conflicts_with = "body")]
     pub(crate) message: String,
@@ -109,6 +144,8 @@ pub(crate) struct InvokeArgs {
     /// Host configuration whose limits and `[plugins.<id>]` apply
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) other: OtherCalls,
 }
 
 /// Which side of a filter.

@@ -1,18 +1,73 @@
 //! `weir invoke`: one call of one plugin, as a host would make it, with what it used beside what it may use.
 
-use std::io::Read;
-use std::path::Path;
+mod call;
+
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use engine::Engine;
-use model::BoxFuture;
-use model::chat::{ChatRequest, Closed, Direction, FilterMessage, Item, Reply};
+use model::grants::Capability;
 use model::limits::Limit;
-use serde_json::{Value, json};
+use model::plugin::Usage;
+use model::settings::PluginSettings;
 
-use crate::cli::{FilterArg, InvokeArgs};
-use crate::{Failure, check, complain, logs, say};
+use crate::cli::InvokeArgs;
+use crate::wiring::Host;
+use crate::{Failure, check, complain, logs};
+
+/// How long what a call has set off may take.
+const SETTLE: Duration = Duration::from_secs(10);
+/// How often to look whether it is done.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// What `invoke` calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CallArg {
+    /// Answers a chat
+    Pipe,
+    /// Changes a request
+    Inlet,
+    /// Changes an answer
+    Outlet,
+    /// Lists the models of a manifold
+    Models,
+    /// Takes a step at a hook point, with the plugin's hooks around it
+    Hook,
+    /// Answers another plugin
+    Peer,
+    /// Hears an event
+    Event,
+}
+
+/// What calls other than chats are made with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OtherCalls {
+    /// Of `hook`: the point
+    #[arg(long, value_name = "POINT")]
+    pub(crate) point: Option<String>,
+    /// Of `hook`: the context, JSON
+    #[arg(long, value_name = "JSON")]
+    pub(crate) context: Option<String>,
+    /// Of `hook`: what the step at the point answers, JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub(crate) result: String,
+    /// Of `peer`: the method
+    #[arg(long)]
+    pub(crate) method: Option<String>,
+    /// Of `event`: the topic
+    #[arg(long)]
+    pub(crate) topic: Option<String>,
+    /// Of `peer` and `event`: the payload, JSON
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub(crate) payload: String,
+    /// Of `peer` and `event`: the plugin that calls or emits
+    #[arg(long, value_name = "ID", default_value = "someone")]
+    pub(crate) caller: String,
+    /// Another plugin that is there, too: one that it depends on, calls, or is heard by
+    #[arg(long, value_name = "FILE.wasm")]
+    pub(crate) with: Vec<PathBuf>,
+}
 
 /// Calls the plugin and prints its answer; usage goes to standard error.
 pub(crate) fn run(arguments: InvokeArgs) -> Result<(), Failure> {
@@ -26,6 +81,7 @@ pub(crate) fn run(arguments: InvokeArgs) -> Result<(), Failure> {
 async fn invoke(arguments: InvokeArgs) -> Result<(), Failure> {
     let loaded = check::load(
         &arguments.component,
+        &arguments.other.with,
         arguments.config.as_deref(),
         arguments.valves.as_deref(),
     )
@@ -43,119 +99,72 @@ async fn invoke(arguments: InvokeArgs) -> Result<(), Failure> {
         )));
     }
     let id = plugin.id.context("the plugin has no id")?.to_string();
-    let before = host.engine.plugin(&id).context("the plugin is gone")?.usage;
-    let body = body(&arguments, &id)?;
-    let outcome = match arguments.filter {
-        Some(side) => filter(&host.engine, &id, side, &body).await,
-        None => chat(&host.engine, &id, &arguments, body).await,
-    };
-    if let Some(after) = host.engine.plugin(&id) {
-        let limits = plugin
-            .settings
-            .map(|s| s.limits.clone())
-            .unwrap_or_default();
-        complain(&format!(
-            "fuel {} of {}, memory {} of {} bytes, host calls {} of {}",
-            after.usage.fuel - before.fuel,
-            limits.get(Limit::Fuel),
-            after.usage.memory_high_water,
-            limits.get(Limit::MemoryBytes),
-            after.usage.host_calls - before.host_calls,
-            limits.get(Limit::HostCalls),
-        ));
+    let usage = || host.engine.plugin(&id).map(|p| p.usage);
+    let before = usage().context("the plugin is gone")?;
+    let (event, begin) = (host.engine.bus().last(), host.clock.monotonic());
+    let outcome = call::make(&host, &id, &arguments).await;
+    let took = host.clock.monotonic().saturating_sub(begin);
+    settle(&host).await;
+    tell_events(&host, event).await;
+    if let Some(after) = usage() {
+        let settings = plugin.settings.unwrap_or_default();
+        complain(&used(&before, &after, took, &settings));
     }
     host.engine.shutdown(Duration::from_secs(5)).await;
     Ok(outcome?)
 }
 
-/// The request body: the one given, or one that says `--message`.
-fn body(arguments: &InvokeArgs, id: &str) -> anyhow::Result<Value> {
-    let model = match &arguments.model {
-        Some(model) => format!("{id}.{model}"),
-        None => id.to_owned(),
+/// Waits until the events and queued calls that a call set off are delivered.
+async fn settle(host: &Host) {
+    let settled = async {
+        while !host.engine.is_settled() {
+            tokio::time::sleep(LOOK).await;
+        }
     };
-    let Some(file) = &arguments.body else {
-        let messages = json!([{"role": "user", "content": arguments.message}]);
-        return Ok(json!({"stream": arguments.stream, "model": model, "messages": messages}));
-    };
-    let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("standard input")?;
-    } else {
-        text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    if tokio::time::timeout(SETTLE, settled).await.is_err() {
+        complain("some events or queued calls are still under way");
     }
-    serde_json::from_str(&text).context("the body is not JSON")
 }
 
-async fn filter(engine: &Engine, id: &str, side: FilterArg, body: &Value) -> anyhow::Result<()> {
-    let target = engine.find_filter(id).context("the plugin is no filter")?;
-    let direction = match side {
-        FilterArg::Inlet => Direction::Inlet,
-        FilterArg::Outlet => Direction::Outlet,
-    };
-    let message = FilterMessage {
-        body: body.to_string(),
-        user: None,
-        model: body.get("model").and_then(Value::as_str).map(str::to_owned),
-        metadata: None,
-    };
-    say(&engine.filter(&target, direction, message).await?);
-    Ok(())
-}
-
-async fn chat(
-    engine: &Engine,
-    id: &str,
-    arguments: &InvokeArgs,
-    body: Value,
-) -> anyhow::Result<()> {
-    let model = body.get("model").and_then(Value::as_str).unwrap_or(id);
-    let target = engine.find_model(model).with_context(|| {
-        let hint = if arguments.model.is_none() {
-            "; of a manifold name one with --model"
-        } else {
-            ""
-        };
-        format!("the plugin has no model {model:?}{hint}")
-    })?;
-    let messages = body.get("messages").cloned().unwrap_or_else(|| json!([]));
-    let said = messages.as_array().and_then(|m| {
-        m.iter()
-            .rev()
-            .find(|m| m.get("role") == Some(&json!("user")))
-    });
-    let request = ChatRequest {
-        model: target.sub().unwrap_or(id).to_owned(),
-        user_message: said
-            .and_then(|m| m.get("content"))
-            .unwrap_or(&Value::Null)
-            .to_string(),
-        messages: messages.to_string(),
-        user: body.get("user").map(Value::to_string),
-        metadata: body.get("metadata").map(Value::to_string),
-        body: body.to_string(),
-    };
-    engine.chat(&target, request, Box::new(Print)).await?;
-    say("");
-    Ok(())
-}
-
-/// Prints items as they come: text as it is, everything else on a line of its own.
-struct Print;
-
-impl Reply for Print {
-    fn write(&mut self, item: Item) -> BoxFuture<'_, Result<(), Closed>> {
-        use std::io::Write;
-        let mut out = std::io::stdout().lock();
-        let written = match item {
-            Item::Text(text) => write!(out, "{text}"),
-            Item::Event(json) => writeln!(out, "\nevent: {json}"),
-            Item::Raw(line) => writeln!(out, "\n{line}"),
-            Item::Object(json) => writeln!(out, "\nobject: {json}"),
-        };
-        let flushed = written.and_then(|()| out.flush()).map_err(|_| Closed);
-        Box::pin(std::future::ready(flushed))
+/// The events after this one, a line each.
+async fn tell_events(host: &Host, last: u64) {
+    let bus = host.engine.bus();
+    if bus.last() <= last {
+        return;
     }
+    let heard = bus.after(last, Arc::default(), 1_000).await;
+    for event in heard.events {
+        complain(&format!(
+            "event {} by {}: {}",
+            event.topic, event.origin, event.payload
+        ));
+    }
+}
+
+/// What a call used, each number beside its limit, and what it was denied.
+fn used(before: &Usage, after: &Usage, took: Duration, settings: &PluginSettings) -> String {
+    let limit = |limit| settings.limits.get(limit);
+    let mut text = format!(
+        "fuel {} of {}, memory {} of {} bytes, host calls {} of {}, time {:.1} of {} ms",
+        after.fuel - before.fuel,
+        limit(Limit::Fuel),
+        after.memory_high_water,
+        limit(Limit::MemoryBytes),
+        after.host_calls - before.host_calls,
+        limit(Limit::HostCalls),
+        took.as_secs_f64() * 1_000.0,
+        limit(Limit::DeadlineMs),
+    );
+    let uses = after.capabilities.iter().zip(&before.capabilities);
+    for (capability, (now, then)) in Capability::ALL.iter().zip(uses) {
+        let times = now.denied - then.denied;
+        if times > 0 {
+            let name = capability.name();
+            text += &format!(
+                "\ndenied: {name}, {times} times; {} would grant it",
+                capability.example()
+            );
+        }
+    }
+    text
 }

@@ -4,13 +4,16 @@ mod author;
 mod check;
 mod cli;
 mod config;
+mod dev;
+mod grants;
 mod invoke;
 mod key;
 mod logs;
 mod one_file;
+mod remote;
 mod secret;
-
 mod serve;
+mod test_cases;
 mod urls;
 mod watch;
 mod wiring;
@@ -19,7 +22,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::{Cli, Command, GrantsCommand};
 
 /// Wrong usage of the command line (sysexits EX_USAGE).
 const USAGE: u8 = 64;
@@ -55,6 +58,14 @@ fn main() -> ExitCode {
         Command::Invoke(arguments) => invoke::run(arguments),
         Command::New(arguments) => author::new::run(arguments),
         Command::Build(arguments) => author::build::run(&arguments),
+        Command::Test(arguments) => test_cases::run(&arguments),
+        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Plugins(arguments) => remote::plugins(arguments),
+        Command::Hooks(arguments) => remote::hooks(&arguments),
+        Command::Capabilities(arguments) => remote::capabilities(&arguments),
+        Command::Events(arguments) => remote::events(&arguments),
+        Command::Grants(GrantsCommand::Suggest(arguments)) => grants::suggest(&arguments),
+        Command::Grants(GrantsCommand::Show(arguments)) => remote::grants_show(&arguments),
         Command::Completions { shell } => {
             cli::completions(shell);
             Ok(())

@@ -1,5 +1,6 @@
-//! Stores for a single component, for `check` and `invoke`: the engine loads it as it would from a folder, and nothing is kept.
+//! Stores for single components, for `check` and `invoke`: the engine loads them as it would from a folder, and nothing is kept.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,25 +9,34 @@ use model::component::{ComponentFile, FileName};
 use model::id::PluginId;
 use model::ports::{ComponentStore, StoreError, ValveStore};
 
-/// A folder that holds one component and its settings.
+/// A folder that holds these components and the settings beside them, wherever they lie.
 #[derive(Debug)]
 pub(crate) struct OneFile {
-    path: PathBuf,
-    name: FileName,
+    paths: BTreeMap<FileName, PathBuf>,
 }
 
 impl OneFile {
-    /// The component at this path.
-    pub(crate) fn new(path: &Path) -> anyhow::Result<Self> {
-        let name = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .unwrap_or_default();
-        Ok(Self {
-            path: path.to_owned(),
-            name: FileName::new(name)?,
-        })
+    /// The component at this path, and those beside it that it works with.
+    pub(crate) fn new(path: &Path, with: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut paths = BTreeMap::new();
+        for path in std::iter::once(path).chain(with.iter().map(PathBuf::as_path)) {
+            let name = file_name(path)?;
+            if paths.insert(name.clone(), path.to_owned()).is_some() {
+                anyhow::bail!("two of the components have the file name {name}");
+            }
+        }
+        Ok(Self { paths })
     }
+
+    fn path(&self, name: &FileName) -> Option<PathBuf> {
+        self.paths.get(name).cloned()
+    }
+}
+
+/// The name of a component file, as a folder would have it.
+pub(crate) fn file_name(path: &Path) -> anyhow::Result<FileName> {
+    let name = path.file_name().and_then(|n| n.to_str());
+    Ok(FileName::new(name.unwrap_or_default())?)
 }
 
 fn failed(path: &Path, source: std::io::Error) -> StoreError {
@@ -46,7 +56,7 @@ fn read_only<T: Send + 'static>() -> BoxFuture<'static, Result<T, StoreError>> {
 
 impl ComponentStore for OneFile {
     fn list(&self) -> BoxFuture<'static, Result<Vec<FileName>, StoreError>> {
-        let names = vec![self.name.clone()];
+        let names = self.paths.keys().cloned().collect();
         Box::pin(async { Ok(names) })
     }
 
@@ -55,8 +65,9 @@ impl ComponentStore for OneFile {
         name: FileName,
         max_bytes: u64,
     ) -> BoxFuture<'static, Result<Option<ComponentFile>, StoreError>> {
-        let path = self.path.clone();
+        let path = self.path(&name);
         Box::pin(async move {
+            let Some(path) = path else { return Ok(None) };
             let size = tokio::fs::metadata(&path)
                 .await
                 .map_err(|e| failed(&path, e))?
@@ -79,8 +90,10 @@ impl ComponentStore for OneFile {
         &self,
         name: FileName,
     ) -> BoxFuture<'static, Result<Option<String>, StoreError>> {
-        let path = self.path.with_file_name(name.settings_file());
+        let path = self.path(&name);
         Box::pin(async move {
+            let Some(path) = path else { return Ok(None) };
+            let path = path.with_file_name(name.settings_file());
             match tokio::fs::read_to_string(&path).await {
                 Ok(text) => Ok(Some(text)),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),

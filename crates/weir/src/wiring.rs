@@ -7,12 +7,14 @@ use std::sync::Arc;
 use adapters::clock::SystemClock;
 use adapters::folder::FolderStore;
 use adapters::http::HyperEgress;
+use adapters::secrets::NamedSecrets;
 use adapters::state::SqliteState;
 use adapters::valves::ValveFiles;
 use anyhow::Context;
-use engine::{Engine, Options, Ports};
+use engine::{Engine, LocalBus, Options, Ports, Switchboard};
 use model::grants::HttpGrant;
 use model::limits::{Limit, Limits};
+use model::plugin::Loader;
 use model::ports::{Clock, ComponentStore, Egress, EgressPolicy, ValveStore};
 use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
 use server::Compat;
@@ -23,14 +25,21 @@ use crate::watch::Watched;
 /// What a running host consists of.
 pub(crate) struct Host {
     pub(crate) engine: Arc<Engine>,
+    /// Looks into components without loading them.
+    pub(crate) loader: Arc<dyn Loader>,
+    /// Where a command may stand in for a plugin.
+    pub(crate) switchboard: Arc<Switchboard>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) egress: Arc<dyn Egress>,
 }
 
-/// A host over the configured folders, and the store that follows the plugins folder. Makes the folders where they are missing.
+/// A host over the configured folders, and the store that follows the plugins folders. Makes the data folder and the first plugins folder where they are missing.
 pub(crate) fn host(config: &Config) -> anyhow::Result<(Host, Arc<Watched>)> {
     make_private(&config.data)?;
-    let components = Arc::new(Watched::new(Arc::new(FolderStore::open(&config.plugins)?)));
+    let components = Arc::new(Watched::new(Arc::new(FolderStore::open(
+        &config.plugins.first,
+        &config.plugins.others,
+    )?)));
     let valves = Arc::new(ValveFiles::open(&config.data)?);
     let host = host_with(
         config,
@@ -59,34 +68,47 @@ pub(crate) fn host_with(
 ) -> anyhow::Result<Host> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let egress: Arc<dyn Egress> = Arc::new(HyperEgress::new()?);
+    let switchboard = Arc::new(Switchboard::default());
     let sandbox_ports = SandboxPorts {
         clock: Arc::clone(&clock),
         state: Arc::new(SqliteState::open(&config.data)?),
         egress: Arc::clone(&egress),
+        exchange: Arc::<Switchboard>::clone(&switchboard),
+        secrets: Arc::new(NamedSecrets::new(config.secrets.clone())),
     };
-    let loader = Sandbox::new(sandbox_config(config, compiled)?, sandbox_ports)?;
+    let loader: Arc<dyn Loader> = Arc::new(Sandbox::new(
+        sandbox_config(config, compiled)?,
+        sandbox_ports,
+    )?);
     let grant = HttpGrant {
         allow: config.add.allow.clone(),
         private: config.add.private.clone(),
     };
     let ports = Ports {
-        loader: Arc::new(loader),
+        loader: Arc::clone(&loader),
         components,
         valves,
         clock: Arc::clone(&clock),
+        bus: Arc::new(LocalBus::new(Arc::clone(&clock))),
         fetch: egress.client(fetch_policy(grant, &config.defaults)),
     };
     let options = Options {
         defaults: config.defaults.clone(),
         ceilings: config.ceilings.clone(),
         plugins: config.settings.clone(),
+        preferences: config.preferences.clone(),
         announce_valves: config.compat == Compat::Default,
         quarantine: config.quarantine,
+        supervision: config.supervision,
         load_parallel: config.runtime.load_parallel,
         drain: None,
     };
+    let engine = Engine::new(ports, options);
+    switchboard.connect(&engine);
     Ok(Host {
-        engine: Engine::new(ports, options),
+        engine,
+        loader,
+        switchboard,
         clock,
         egress,
     })

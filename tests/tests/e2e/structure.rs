@@ -14,7 +14,7 @@ struct Layer {
     never: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 7] = [
+const LAYERS: [Layer; 8] = [
     Layer {
         name: "model",
         fellows: &[],
@@ -42,8 +42,20 @@ const LAYERS: [Layer; 7] = [
     },
     Layer {
         name: "weir",
-        fellows: &["adapters", "engine", "model", "sandbox", "server"],
+        fellows: &[
+            "adapters",
+            "engine",
+            "model",
+            "sandbox",
+            "server",
+            "weir-testkit",
+        ],
         never: &["openssl", "openssl-sys"],
+    },
+    Layer {
+        name: "weir-testkit",
+        fellows: &["engine", "model", "sandbox"],
+        never: &["axum", "rusqlite"],
     },
     Layer {
         name: "weir-sdk",
