@@ -67,6 +67,7 @@ pub async fn serve(
         failed = accept(&listener, &server, &graceful, &mut tasks) => Err(failed),
     };
     drop(listener);
+    server.app.closing.send_replace(true);
     drain(graceful, &mut tasks, server.limits.drain).await;
     result
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use engine::Engine;
+use tokio::sync::{Semaphore, watch};
 
 use crate::body::Budget;
 use crate::config::{Compat, ServerConfig};
@@ -16,6 +17,10 @@ pub(crate) struct App {
     pub(crate) config: ServerConfig,
     pub(crate) conversations: Conversations,
     pub(crate) budget: Budget,
+    /// Turns for clients that follow the events.
+    pub(crate) listeners: Arc<Semaphore>,
+    /// Turns true when the server ends: streams that have no end of their own end then.
+    pub(crate) closing: watch::Sender<bool>,
 }
 
 impl App {
@@ -23,6 +28,10 @@ impl App {
         Self {
             conversations: Conversations::new(config.clock.clone()),
             budget: Budget::new(config.limits.max_bodies_bytes),
+            listeners: Arc::new(Semaphore::new(
+                config.limits.max_listeners.min(Semaphore::MAX_PERMITS),
+            )),
+            closing: watch::Sender::new(false),
             engine,
             config,
         }
@@ -43,4 +52,9 @@ impl App {
 pub(crate) fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// Milliseconds since 1970-01-01 UTC.
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    u64::try_from(since_epoch(time).as_millis()).unwrap_or(u64::MAX)
 }

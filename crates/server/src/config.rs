@@ -103,6 +103,8 @@ pub struct HttpLimits {
     pub max_upload_bytes: usize,
     /// Bytes of all request bodies held at once; above: 503.
     pub max_bodies_bytes: usize,
+    /// Clients that may follow the events (`GET /api/v1/events`) at once; above: 503.
+    pub max_listeners: usize,
     /// How deep JSON may nest; above: 400. Plugins are promised 128.
     pub max_json_depth: usize,
     /// How long requests under way may take to finish after a shutdown began.
@@ -122,6 +124,7 @@ impl Default for HttpLimits {
             max_body_bytes: 64 * MIB,
             max_upload_bytes: 80 * MIB,
             max_bodies_bytes: 512 * MIB,
+            max_listeners: 64,
             max_json_depth: 128,
             drain: Duration::from_secs(10),
         }

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, made from the table of routes and the schemas beside this file. It lists what the table lists: there is
 //! no second list to forget.
 
+mod parameters;
 mod schemas;
 
 use http::Method;
@@ -55,28 +56,13 @@ fn operation(route: &Route, path: &str, compat: Compat) -> Value {
     if needs_key(route.access, compat) {
         set(&mut operation, "security", json!([{"key": []}]));
     }
-    let mut parameters = Vec::new();
-    if path.contains("{id}") {
-        parameters.push(json!({
-            "name": "id",
-            "in": "path",
-            "required": true,
-            "description": "A plugin's id; filters also by a manifold's model. A slash in it may stand as it is, or as %2F.",
-            "schema": {"type": "string"},
-        }));
+    if route.op == Op::InstallPlugin
+        && let Some(responses) = operation.get_mut("responses")
+    {
+        let new = json!({"description": "A new plugin.", "content": gives(route)});
+        set(responses, "201", new);
     }
-    if route.op == Op::InstallPlugin {
-        if let Some(responses) = operation.get_mut("responses") {
-            let new = json!({"description": "A new plugin.", "content": gives(route)});
-            set(responses, "201", new);
-        }
-        parameters.push(json!({
-            "name": "name",
-            "in": "query",
-            "description": "The file name, ending in .wasm; needed unless the body is a form.",
-            "schema": {"type": "string"},
-        }));
-    }
+    let parameters = parameters::of(route, path);
     if !parameters.is_empty() {
         set(&mut operation, "parameters", parameters.into());
     }

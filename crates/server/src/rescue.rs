@@ -32,6 +32,8 @@ struct Parts {
     errors: Option<Value>,
     /// The reference's bare answer to an error it did not foresee.
     bare: bool,
+    /// The reference has nothing like it, so strict mode tells it, too.
+    ours: bool,
 }
 
 impl Problem {
@@ -46,6 +48,7 @@ impl Problem {
             detail: None,
             errors: None,
             bare: false,
+            ours: false,
         }))
     }
 
@@ -108,6 +111,11 @@ impl Problem {
         );
         problem.0.allow = HeaderValue::from_str(allow).ok();
         problem
+    }
+
+    /// Is it what only this server says: that a hook, or a budget, did not let the call happen?
+    pub(crate) fn is_ours(&self) -> bool {
+        self.0.ours
     }
 
     /// The status it is answered with.
@@ -176,10 +184,24 @@ pub(crate) fn stage(error: &StageError) -> Problem {
     } else {
         tracing::info!(plugin = %error.plugin, code = fault.code(), error = %fault, "a call did not succeed");
     }
-    let status = match fault {
+    let mut problem = Problem::new(
+        status_of(fault),
+        fault.code(),
+        message_of(fault, id.as_str()),
+    );
+    problem.0.ours = matches!(fault, Fault::Hook { .. } | Fault::RateLimited { .. });
+    match retry_after_ms(fault) {
+        Some(ms) => problem.retry_after(u64::from(ms).div_ceil(1000).max(1)),
+        None => problem,
+    }
+}
+
+fn status_of(fault: &Fault) -> StatusCode {
+    match fault {
         Fault::Invalid(_) => StatusCode::BAD_REQUEST,
         Fault::Transient { .. } | Fault::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Fault::Refused(_) | Fault::Denied(_) => StatusCode::FORBIDDEN,
+        Fault::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
         Fault::DeadlineExceeded { .. } => StatusCode::GATEWAY_TIMEOUT,
         // More was sent than the plugin takes.
         Fault::LimitReached {
@@ -191,26 +213,50 @@ pub(crate) fn stage(error: &StageError) -> Problem {
         | Fault::OutOfMemory { .. }
         | Fault::LimitReached { .. }
         | Fault::Trapped(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let message = match (fault.said(), fault) {
+        Fault::Hook { fault, .. } => status_of_hook(fault),
+    }
+}
+
+/// What a hook ended in is not the client's doing, unless the hook said so.
+fn status_of_hook(fault: &Fault) -> StatusCode {
+    match fault {
+        Fault::Invalid(_) | Fault::Refused(_) | Fault::Transient { .. } => status_of(fault),
+        Fault::Hook { fault, .. } => status_of_hook(fault),
+        // It may be heard again later.
+        Fault::Unavailable { .. } | Fault::RateLimited { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::Internal(_)
+        | Fault::OutOfFuel { .. }
+        | Fault::OutOfMemory { .. }
+        | Fault::DeadlineExceeded { .. }
+        | Fault::LimitReached { .. }
+        | Fault::Trapped(_)
+        | Fault::Denied(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The words for the client: the plugin's own, or the limit it ran into; never those of a trap.
+fn message_of(fault: &Fault, id: &str) -> String {
+    match (fault.said(), fault) {
         (Some(""), _) => format!("plugin {id} gave no reason"),
         (Some(words), _) => words.to_owned(),
         (None, Fault::Trapped(_)) => {
             format!("plugin {id} crashed; the reason is in the server's log")
         }
-        (None, other) => format!("plugin {id}: {other}"),
-    };
-    let problem = Problem::new(status, fault.code(), message);
-    match fault {
-        Fault::Transient {
-            retry_after_ms: Some(ms),
-            ..
+        (None, Fault::Hook { point, fault }) => {
+            format!("hook-error at {point}: {}", message_of(fault, id))
         }
-        | Fault::Unavailable {
-            retry_after_ms: Some(ms),
-            ..
-        } => problem.retry_after(u64::from(*ms).div_ceil(1000).max(1)),
-        _ => problem,
+        (None, other) => format!("plugin {id}: {other}"),
+    }
+}
+
+fn retry_after_ms(fault: &Fault) -> Option<u32> {
+    match fault {
+        Fault::Transient { retry_after_ms, .. } | Fault::Unavailable { retry_after_ms, .. } => {
+            *retry_after_ms
+        }
+        Fault::RateLimited { retry_after_ms, .. } => Some(*retry_after_ms),
+        Fault::Hook { fault, .. } => retry_after_ms(fault),
+        _ => None,
     }
 }
 
@@ -224,6 +270,11 @@ pub(crate) fn load(error: &LoadError) -> Problem {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the host could not load it; the reason is in the server's log".to_owned(),
             )
+        }
+        LoadError::Refused { hook, fault } => {
+            let reason = message_of(fault, hook);
+            let message = format!("The plugin did not load: hook-error at plugin_load: {reason}");
+            (status_of_hook(fault), message)
         }
         LoadError::DuplicateId { .. } => (
             StatusCode::CONFLICT,
@@ -245,6 +296,10 @@ pub(crate) fn manage(error: &ManageError) -> Problem {
         }
         ManageError::Load(e) => load(e),
         ManageError::Store(e) => store(e),
+        ManageError::Needed { .. } => {
+            Problem::new(StatusCode::CONFLICT, "needed", error.to_string())
+        }
+        ManageError::Refused(e) => stage(e),
         ManageError::ShuttingDown => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "shutting_down",

@@ -2,12 +2,16 @@
 
 mod add;
 mod api;
+mod capabilities;
 mod chat;
+mod events;
 mod filters;
+mod hooks;
 mod manage;
 mod metrics;
 mod models;
 mod plugins;
+mod query;
 mod status;
 pub(crate) mod table;
 mod upload;
@@ -40,7 +44,7 @@ pub(crate) type Answer = Result<Response, Problem>;
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) head: http::request::Parts,
-    /// The id in the path, decoded; empty where the route has none.
+    /// The id or other name in the path, decoded; empty where the route has none.
     pub(crate) id: String,
     /// Is the reference's behaviour wanted? Never on our own routes.
     pub(crate) strict: bool,
@@ -66,7 +70,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let mut patterns: BTreeMap<String, Here> = BTreeMap::new();
     for route in ROUTES {
         for path in route.paths() {
-            let kind = if path.contains("{id}") {
+            let kind = if path.contains('{') {
                 &mut patterns
             } else {
                 &mut fixed
@@ -220,9 +224,8 @@ impl Patterns {
         let mut patterns: Vec<_> = all
             .into_iter()
             .filter_map(|(path, here)| {
-                let template = here.first()?.path;
-                let (_, after) = template.split_once("{id}")?;
-                let (before, _) = path.split_once("{id}")?;
+                let (_, _, after) = table::around(here.first()?.path)?;
+                let (before, _, _) = table::around(&path)?;
                 Some(Pattern {
                     before: before.into(),
                     after,
@@ -283,7 +286,12 @@ impl Op {
     fn needs_plugins(self) -> bool {
         !matches!(
             self,
-            Self::Status | Self::Health | Self::Ready | Self::Metrics | Self::OpenApi
+            Self::Status
+                | Self::Health
+                | Self::Ready
+                | Self::Metrics
+                | Self::OpenApi
+                | Self::Events
         )
     }
 }
@@ -327,6 +335,11 @@ async fn run(op: Op, call: Call, body: Body) -> Answer {
         Op::PluginGrants => plugins::grants(&call),
         Op::PluginLimits => plugins::limits(&call),
         Op::PluginFaults => plugins::faults(&call),
+        Op::ListCapabilities => capabilities::list(&call),
+        Op::GetCapability => capabilities::get(&call),
+        Op::ListHooks => Ok(hooks::list(&call)),
+        Op::GetHook => hooks::get(&call),
+        Op::Events => events::events(&call),
         Op::ReloadAll => Box::pin(plugins::reload_all(&call)).await,
         Op::Execute => Box::pin(api::execute(call, body)).await,
         Op::ChainInlet => Box::pin(api::inlet(call, body)).await,
@@ -341,7 +354,7 @@ mod tests {
     fn patterns() -> Patterns {
         let mut all: BTreeMap<String, Here> = BTreeMap::new();
         for route in ROUTES {
-            for path in route.paths().into_iter().filter(|p| p.contains("{id}")) {
+            for path in route.paths().into_iter().filter(|p| p.contains('{')) {
                 all.entry(path).or_default().push(route);
             }
         }
@@ -370,6 +383,11 @@ mod tests {
         check("/api/v1/plugins/a/b", false, Some("a/b"));
         check("/api/v1/plugins/a/b/reload", false, Some("a/b"));
         check("/api/v1/plugins/a%2Freload", false, Some("a/reload"));
+        check(
+            "/api/v1/hooks/bridge/before_send",
+            false,
+            Some("bridge/before_send"),
+        );
         check("/api/v1/plugins/", false, None);
         check("/api/v1/plugins/a/", false, None);
     }

@@ -1,6 +1,7 @@
 //! How a pipe's items look on the wire: OpenAI chunks as server-sent events, or one completion. Two dialects: ours, and strict mode's,
-//! which prints as Python does and ends (or does not end) a stream as the reference does. Moving items is `stream`'s business.
+//! which prints as Python does and ends (or does not end) a stream as the reference does. Moving items is `stream`'s business, events of the bus are `listen`'s.
 
+pub(crate) mod listen;
 mod openai;
 pub(crate) mod stream;
 
@@ -157,7 +158,7 @@ impl Encoder {
             let value: Value = serde_json::from_str(json).map_err(|_| not_json("an event"))?;
             format!("data: {}\n\n", python::dumps(&value)).into()
         } else {
-            data(&one_line(value))
+            data(&one_line(value.get()))
         })
     }
 
@@ -169,7 +170,7 @@ impl Encoder {
             (self.role_sent, self.finished) = (true, true);
             return Ok(data(&chunk));
         }
-        Ok(data(&one_line(value)))
+        Ok(data(&one_line(value.get())))
     }
 
     fn chunk(&self, delta: &str, tail: &Tail) -> Bytes {
@@ -272,8 +273,7 @@ fn data(json: &str) -> Bytes {
 }
 
 /// JSON without line breaks, which would end the event.
-fn one_line(value: &RawValue) -> std::borrow::Cow<'_, str> {
-    let text = value.get();
+fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
     if !text.contains(['\r', '\n']) {
         return text.into();
     }

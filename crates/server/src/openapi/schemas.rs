@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 /// All of them.
 pub(super) fn all() -> Map<String, Value> {
     let mut all = Map::new();
-    for part in [contract(), answers(), own(), plugins()] {
+    for part in [contract(), answers(), own(), extend(), allowed(), plugins()] {
         if let Value::Object(part) = part {
             all.extend(part);
         }
@@ -173,6 +173,83 @@ fn own() -> Value {
     })
 }
 
+/// Hooks, capabilities, events.
+fn extend() -> Value {
+    json!({
+        "Hook": object(&["plugin", "version", "mode", "priority", "on_failure", "active"], json!({
+            "plugin": text(),
+            "version": text(),
+            "mode": to("HookMode"),
+            "priority": {"type": "integer", "description": "The lowest is outermost and first; of equals the plugin's id decides."},
+            "on_failure": {"enum": ["fail", "skip"], "description": "What happens when it crashes."},
+            "active": {"type": "boolean"},
+            "beaten_by": {"type": ["string", "null"], "description": "The plugin whose hook replaces the step instead of this one."},
+        })),
+        "HookMode": {"enum": ["before", "after", "around", "replace"]},
+        "HookPoint": object(&["point", "what", "fires", "modes", "hooks"], json!({
+            "point": text(),
+            "what": {"type": "string", "description": "The step, for people."},
+            "defined_by": {"type": ["string", "null"], "description": "The plugin that defines it; null: a core point."},
+            "fires": {"type": "boolean", "description": "Is the step ever taken?"},
+            "modes": list("HookMode"),
+            "hooks": {"type": "array", "items": to("Hook"), "description": "In the order they run; those that are never called last."},
+            "context": {"type": ["object", "null"], "description": "JSON Schema of the context; only where the point is asked for alone."},
+            "result": {"type": ["object", "null"], "description": "JSON Schema of the result, likewise."},
+        })),
+        "HookList": object(&["points"], json!({"points": list("HookPoint")})),
+        "Capability": object(&["name", "providers"], json!({
+            "name": text(),
+            "providers": {"type": "array", "description": "The preferred ones first, then by id.", "items": object(
+                &["plugin", "version", "type", "options", "preferred"],
+                json!({
+                    "plugin": text(),
+                    "version": text(),
+                    "type": or_null(text()),
+                    "options": {"type": "object"},
+                    "preferred": {"type": "boolean", "description": "Does the configuration name it?"},
+                }),
+            )},
+        })),
+        "CapabilityList": object(&["capabilities"], json!({"capabilities": list("Capability")})),
+        "Events": {
+            "type": "string",
+            "description": "Server-sent events: `id`, `event: <topic>`, and as `data` {\"id\", \"topic\", \"origin\", \"time_ms\", \"payload\"}. Where events were lost, `event: weir.gap` with {\"missed\": how many, or null}.",
+        },
+    })
+}
+
+/// What plugins may use, and ask for.
+fn allowed() -> Value {
+    json!({
+        "Limit": object(&["name", "unit", "value", "default", "ceiling"], json!({
+            "name": text(), "unit": text(), "value": or_null(number()), "default": number(), "ceiling": number(),
+        })),
+        "LimitList": object(&["limits"], json!({"limits": list("Limit")})),
+        "GrantView": object(&["asked", "details", "granted", "used", "missing"], json!({
+            "asked": {"type": ["array", "null"], "items": text(), "description": "Capabilities it imports, or needs for what its manifest declares."},
+            "details": or_null(object(&["hooks", "topics", "dependencies"], json!({
+                "hooks": {"type": "array", "items": object(&["point", "mode", "granted"], json!({
+                    "point": text(), "mode": to("HookMode"), "granted": {"type": "boolean"},
+                }))},
+                "topics": {"type": "array", "items": object(&["topic", "granted"], json!({
+                    "topic": text(), "granted": {"type": "boolean"},
+                }))},
+                "dependencies": {"type": "array", "items": object(&["id", "version", "optional", "may_call"], json!({
+                    "id": text(), "version": text(), "optional": {"type": "boolean"}, "may_call": {"type": "boolean"},
+                }))},
+            }))),
+            "granted": {"type": ["object", "null"]},
+            "used": {"type": "object", "description": "By capability.", "additionalProperties": object(&["used", "denied"], json!({
+                "used": number(), "denied": number(),
+            }))},
+            "missing": {"type": ["array", "null"], "items": object(&["capability", "to_grant"], json!({
+                "capability": text(),
+                "to_grant": {"type": "string", "description": "The line of its settings that would grant it."},
+            }))},
+        })),
+    })
+}
+
 /// What is known of plugins.
 fn plugins() -> Value {
     json!({
@@ -184,24 +261,12 @@ fn plugins() -> Value {
             "at_ms": number(), "call": text(), "code": text(), "message": text(),
         })),
         "FaultList": object(&["faults"], json!({"faults": list("Fault")})),
-        "Limit": object(&["name", "unit", "value", "default", "ceiling"], json!({
-            "name": text(), "unit": text(), "value": or_null(number()), "default": number(), "ceiling": number(),
-        })),
-        "LimitList": object(&["limits"], json!({"limits": list("Limit")})),
-        "GrantView": object(&["asked", "granted", "missing"], json!({
-            "asked": {"type": ["array", "null"], "items": text(), "description": "Capabilities it imports."},
-            "granted": {"type": ["object", "null"]},
-            "missing": {"type": ["array", "null"], "items": object(&["capability", "to_grant"], json!({
-                "capability": text(),
-                "to_grant": {"type": "string", "description": "The line of its settings that would grant it."},
-            }))},
-        })),
         "PluginList": object(&["plugins"], json!({"plugins": list("PluginSummary")})),
         "PluginSummary": object(&["id", "file", "origin", "state", "kind", "generation"], json!({
             "id": or_null(text()),
             "file": text(),
             "origin": object(&["from"], json!({"from": {"enum": ["folder", "upload", "url"]}, "at": text()})),
-            "state": {"enum": ["running", "failed", "stopped", "quarantined", "loading"]},
+            "state": {"enum": ["discovered", "loaded", "initialised", "started", "stopping", "stopped", "failed", "quarantined"]},
             "reason": or_null(to("Reason")),
             "kind": to("Kind"),
             "name": or_null(text()),
@@ -209,6 +274,11 @@ fn plugins() -> Value {
             "generation": number(),
             "loaded_at_ms": or_null(number()),
             "quarantined_until_ms": or_null(number()),
+            "restarts": object(&["policy", "count"], json!({
+                "policy": {"enum": ["permanent", "transient", "temporary"]},
+                "count": number(),
+                "next_at_ms": or_null(number()),
+            })),
             "valves": {"type": "boolean"},
             "last_load_error": or_null(to("Reason")),
             "models_error": or_null(to("Reason")),
@@ -225,7 +295,20 @@ fn plugins() -> Value {
                 "digest": {"type": ["string", "null"], "description": "SHA-256 of the component, in hex."},
                 "size": or_null(number()),
                 "notes": {"type": ["array", "null"], "items": text()},
+                "track": {"type": ["string", "null"], "description": "The version of the contract it was built for."},
                 "reuse": {"enum": ["pool", "call", "single", null]},
+                "dependencies": {"type": "array", "items": object(&["id", "range", "optional", "version", "state"], json!({
+                    "id": text(),
+                    "range": {"type": "string", "description": "Versions that do."},
+                    "optional": {"type": "boolean"},
+                    "version": or_null(text()),
+                    "state": {"enum": ["started", "incompatible", "missing", "loading", "failed", "stopped", "quarantined"]},
+                }))},
+                "dependants": {"type": "array", "items": text()},
+                "waiting": object(&["events", "events_dropped", "casts"], json!({
+                    "events": number(), "events_dropped": number(), "casts": number(),
+                })),
+                "overflow": {"enum": ["drop_oldest", "back_pressure", null]},
                 "grants": to("GrantView"),
                 "limits": list("Limit"),
                 "usage": {"type": "object", "additionalProperties": number()},

@@ -89,6 +89,70 @@ async fn every_fault_has_its_status_code_and_words() {
 }
 
 #[tokio::test]
+async fn a_hook_answers_with_what_it_said_and_a_budget_with_its_limit() {
+    let hook = |fault| Fault::Hook {
+        point: "inlet".into(),
+        fault: Box::new(fault),
+    };
+    let said = || "Not today".to_owned();
+    let whole = "hook-error at inlet: Not today";
+    let refused = hook(Fault::Refused(said()));
+    assert_eq!(
+        stage(&error(refused.clone())).message(),
+        refused.to_string()
+    );
+    check(refused, 403, "hook_error", whole, None).await;
+    check(hook(Fault::Invalid(said())), 400, "hook_error", whole, None).await;
+    let later = Fault::Transient {
+        message: said(),
+        retry_after_ms: Some(1500),
+    };
+    check(hook(later), 503, "hook_error", whole, Some("2")).await;
+    check(
+        hook(Fault::Internal(said())),
+        500,
+        "hook_error",
+        whole,
+        None,
+    )
+    .await;
+    let fuel = hook(Fault::OutOfFuel { limit: 5 });
+    check(fuel, 500, "hook_error", "fuel = 5", None).await;
+    let trap = hook(hook(Fault::Trapped("secret_function".into())));
+    assert!(
+        !stage(&error(trap.clone()))
+            .message()
+            .contains("secret_function")
+    );
+    check(trap, 500, "hook_error", "plugin p crashed", None).await;
+    let silent = hook(Fault::Refused(String::new()));
+    check(
+        silent,
+        403,
+        "hook_error",
+        "inlet: plugin p gave no reason",
+        None,
+    )
+    .await;
+    let spent = |limit| Fault::RateLimited {
+        limit,
+        value: 8,
+        retry_after_ms: 20_001,
+    };
+    let calls = spent(Limit::CallsPerMinute);
+    check(
+        calls,
+        429,
+        "rate_limited",
+        "calls_per_minute = 8",
+        Some("21"),
+    )
+    .await;
+    let fuel = hook(spent(Limit::FuelPerMinute));
+    check(fuel, 503, "hook_error", "fuel_per_minute = 8", Some("21")).await;
+}
+
+#[tokio::test]
 async fn the_text_of_a_trap_stays_inside() {
     let fault = Fault::Trapped("wasm backtrace: secret_function".into());
     let problem = stage(&error(fault.clone()));

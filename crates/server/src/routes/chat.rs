@@ -118,7 +118,7 @@ async fn whole(call: &Call, ready: Ready, encoder: &Encoder, share: Share) -> An
     match body {
         Ok(body) => Ok(json(body)),
         // The reference says nothing of a pipe that raises.
-        Err(_) if call.strict => Err(Problem::bare()),
+        Err(problem) if call.strict && !problem.is_ours() => Err(Problem::bare()),
         Err(problem) => Err(problem),
     }
 }

@@ -43,7 +43,7 @@ async fn filter(call: &Call, bytes: &[u8], direction: Direction) -> Answer {
     let body = app.engine.filter(&target, direction, form.message()).await;
     let body = body.map_err(|e| {
         let problem = rescue::stage(&e);
-        if call.strict {
+        if call.strict && !problem.is_ours() {
             // The reference has one status for whatever a hook raises.
             problem.with_status(StatusCode::INTERNAL_SERVER_ERROR)
         } else {

@@ -6,7 +6,7 @@ use http::Method;
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) method: Method,
-    /// With `{id}` where an id stands.
+    /// With `{id}`, or another name in braces, where what is asked for stands; once at most.
     pub(crate) path: &'static str,
     pub(crate) op: Op,
     pub(crate) access: Access,
@@ -63,6 +63,11 @@ pub(crate) enum Op {
     PluginGrants,
     PluginLimits,
     PluginFaults,
+    ListCapabilities,
+    GetCapability,
+    ListHooks,
+    GetHook,
+    Events,
     ReloadAll,
     Execute,
     ChainInlet,
@@ -78,6 +83,13 @@ impl Route {
         }
         paths
     }
+}
+
+/// The two sides of a path with a name in braces, and the name.
+pub(crate) fn around(path: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = path.split_once('{')?;
+    let (name, after) = rest.split_once('}')?;
+    Some((before, name, after))
 }
 
 /// A route of the Open WebUI contract, bare and under `/v1`.
@@ -132,16 +144,21 @@ pub(crate) static ROUTES: &[Route] = &[
     own!(POST "/api/v1/plugins" InstallPlugin Key, COMPONENT => "Installed", "Put a component to work: its bytes with ?name=x.wasm, or a form with a file"),
     own!(PUT "/api/v1/plugins" InstallPlugin Key, COMPONENT => "Installed", "The same as POST"),
     own!(GET "/api/v1/plugins/{id}" GetPlugin Key, None => "Plugin", "One plugin, by id; a failed file by the stem of its name"),
-    own!(DELETE "/api/v1/plugins/{id}" DeletePlugin Key, None => "Message", "Delete a plugin and its file"),
+    own!(DELETE "/api/v1/plugins/{id}" DeletePlugin Key, None => "Message", "Delete a plugin and its file; with ?force=true also one that others need, which fail until it is there again"),
     own!(POST "/api/v1/plugins/{id}/reload" ReloadPlugin Key, None => "Plugin", "Load one plugin again from its file; its state is handed over"),
     own!(POST "/api/v1/plugins/{id}/start" StartPlugin Key, None => "Plugin", "Start a stopped plugin"),
-    own!(POST "/api/v1/plugins/{id}/stop" StopPlugin Key, None => "Plugin", "Stop a plugin until it is started or the server restarts; calls under way may finish"),
+    own!(POST "/api/v1/plugins/{id}/stop" StopPlugin Key, None => "Plugin", "Stop a plugin until it is started or the server restarts; calls under way may finish; with ?force=true also one that others need"),
     own!(GET "/api/v1/plugins/{id}/valves" Valves Key, None => "Values", "The valves' values"),
     own!(PUT "/api/v1/plugins/{id}/valves" ValvesUpdate Key, Some("Values") => "Values", "Replace the valves' values"),
     own!(GET "/api/v1/plugins/{id}/valves/spec" ValvesSpec Key, None => "JsonSchema", "The valves' JSON Schema"),
-    own!(GET "/api/v1/plugins/{id}/grants" PluginGrants Key, None => "GrantView", "What the plugin asks for and what it was granted"),
+    own!(GET "/api/v1/plugins/{id}/grants" PluginGrants Key, None => "GrantView", "What the plugin asks for, what it was granted, and what it used"),
     own!(GET "/api/v1/plugins/{id}/limits" PluginLimits Key, None => "LimitList", "Every limit: its value, default and ceiling"),
     own!(GET "/api/v1/plugins/{id}/faults" PluginFaults Key, None => "FaultList", "The last faults, the newest first"),
+    own!(GET "/api/v1/capabilities" ListCapabilities Key, None => "CapabilityList", "What started plugins provide to others; with ?type= only what has this type"),
+    own!(GET "/api/v1/capabilities/{name}" GetCapability Key, None => "Capability", "One capability and its providers, the preferred one first"),
+    own!(GET "/api/v1/hooks" ListHooks Key, None => "HookList", "Every hook point and the hooks there, in the order they run"),
+    own!(GET "/api/v1/hooks/{point}" GetHook Key, None => "HookPoint", "One hook point with the schemas of its context and result"),
+    own!(GET "/api/v1/events" Events Key, None => "text/event-stream Events", "Follow the events of the host and its plugins"),
     own!(POST "/api/v1/reload" ReloadAll Key, None => "SyncReport", "Load every plugin again and say what came of it"),
     own!(POST "/api/v1/execute" Execute Key, Some("ExecuteForm") => "Executed", "Run a pipe once and return its items"),
     own!(POST "/api/v1/inlet" ChainInlet Key, Some("FilterForm") => "Chained", "Run the inlets of all filters that cover the body's model, by priority"),

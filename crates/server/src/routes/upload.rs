@@ -5,10 +5,9 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Multipart};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use model::component::{ComponentFile, FileName, Origin};
-use percent_encoding::percent_decode_str;
 
 use super::manage::{done, done_with, view};
-use super::{Answer, Call, json as answer};
+use super::{Answer, Call, json as answer, query};
 use crate::body::Held;
 use crate::rescue::{self, Problem};
 use crate::strict::pydantic;
@@ -72,7 +71,7 @@ pub(crate) async fn install(call: Call, body: Body) -> Answer {
     let upload = if is_form(&call) {
         file_field(&call, &held).await?
     } else {
-        let name = query(&call, "name").ok_or_else(|| {
+        let name = query::one(&call, "name").ok_or_else(|| {
             Problem::unfit("name: nothing was given; a file name such as ?name=echo.wasm is needed")
         })?;
         Upload {
@@ -192,17 +191,6 @@ fn is_form(call: &Call) -> bool {
         let kind = v.split(';').next().unwrap_or_default();
         kind.trim().eq_ignore_ascii_case("multipart/form-data")
     })
-}
-
-/// A parameter of the query, decoded.
-fn query(call: &Call, name: &str) -> Option<String> {
-    let pairs = call.head.uri.query()?.split('&');
-    let value = pairs
-        .filter_map(|p| p.split_once('='))
-        .find(|(k, _)| *k == name)?
-        .1;
-    let value = value.replace('+', " ");
-    Some(percent_decode_str(&value).decode_utf8().ok()?.into_owned())
 }
 
 #[cfg(test)]

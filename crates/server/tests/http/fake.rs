@@ -11,6 +11,10 @@ use model::BoxFuture;
 use model::chat::{ChatRequest, Direction, FilterMessage, Item, Model, Reply};
 use model::component::{ComponentFile, FileName};
 use model::error::{Fault, LoadError, StageError};
+use model::events::Event;
+use model::exchange::{Cause, PeerRequest};
+use model::grants::Capability;
+use model::hooks::{HookCall, Mode};
 use model::id::{PluginId, PluginRef};
 use model::limits::Limit;
 use model::manifest::Manifest;
@@ -151,7 +155,8 @@ impl Loader for Outside {
                 .and_then(|text| serde_json::from_slice::<Value>(text).ok())
                 .ok_or_else(|| LoadError::NotAComponent("it is something else".into()))?;
             let mut manifest = json!({"id": script["id"], "version": "1.2.3"});
-            for key in ["name", "valves"] {
+            let relations = ["provides", "dependencies", "hooks", "points", "topics"];
+            for key in ["name", "valves"].into_iter().chain(relations) {
                 if let Some(value) = script.get(key) {
                     manifest[key] = value.clone();
                 }
@@ -163,7 +168,8 @@ impl Loader for Outside {
                     .into_iter()
                     .filter(|r| names.iter().any(|n| n == r.name()))
                     .collect::<BTreeSet<_>>(),
-                asks: BTreeSet::new(),
+                asks: asks(&script),
+                track: "0.1".into(),
                 digest: format!("{:x}", file.bytes.len()).into(),
                 size: file.bytes.len(),
                 valves_spec: script.get("spec").map(ToString::to_string),
@@ -178,6 +184,15 @@ impl Loader for Outside {
             Ok(Box::new(fake) as Box<dyn Candidate>)
         })
     }
+}
+
+/// What a component with this script asks for.
+fn asks(script: &Value) -> BTreeSet<Capability> {
+    let asked = [("hooks", Capability::Hooks), ("topics", Capability::Events)];
+    let asked = asked
+        .into_iter()
+        .filter(|(key, _)| script.get(key).is_some());
+    asked.map(|(_, capability)| capability).collect()
 }
 
 /// A scripted plugin.
@@ -341,6 +356,7 @@ impl Plugin for Fake {
         self: Arc<Self>,
         request: ChatRequest,
         mut reply: Box<dyn Reply>,
+        _cause: Cause,
     ) -> BoxFuture<'static, Result<(), StageError>> {
         Box::pin(async move {
             self.log.note("chat");
@@ -352,6 +368,7 @@ impl Plugin for Fake {
         self: Arc<Self>,
         direction: Direction,
         message: FilterMessage,
+        _cause: Cause,
     ) -> BoxFuture<'static, Result<String, StageError>> {
         Box::pin(async move {
             let mut body: Value = serde_json::from_str(&message.body).unwrap();
@@ -370,6 +387,34 @@ impl Plugin for Fake {
             body["user_seen"] = json!(message.user);
             Ok(body.to_string())
         })
+    }
+    fn hook(
+        self: Arc<Self>,
+        call: HookCall,
+        _cause: Cause,
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        Box::pin(async move {
+            self.log.note(format!("hook at {}", call.point));
+            if let Some(name) = self.script["ends in"].as_str() {
+                return Err(self.error(fault(name)));
+            }
+            if call.mode == Mode::After {
+                let both: Value = serde_json::from_str(&call.context).unwrap();
+                return Ok(both["result"].to_string());
+            }
+            Ok(call.context)
+        })
+    }
+    fn on_event(self: Arc<Self>, event: Arc<Event>) -> BoxFuture<'static, Result<(), StageError>> {
+        self.log.note(format!("heard {}", event.topic));
+        Box::pin(async { Ok(()) })
+    }
+    fn handle(
+        self: Arc<Self>,
+        request: PeerRequest,
+        _cause: Cause,
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        Box::pin(async { Ok(request.payload) })
     }
     fn models(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<Model>, StageError>> {
         let names = self.script["models"]

@@ -9,6 +9,10 @@ mod client;
 #[cfg(test)]
 mod connection;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
+mod extend;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod filters;

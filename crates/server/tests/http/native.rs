@@ -18,7 +18,7 @@ async fn plugins_are_listed_with_all_that_is_known() {
         .collect();
     assert_eq!(ids.len(), 4, "{list}");
     let one = world.get("/api/v1/plugins/filter").await.json();
-    assert_eq!(one["state"], "running");
+    assert_eq!(one["state"], "started");
     assert_eq!(one["kind"], "filter");
     assert_eq!(one["file"], "filter_file.wasm");
     assert_eq!(one["version"], "1.2.3");
@@ -102,7 +102,7 @@ async fn a_plugin_is_installed_stopped_started_reloaded_and_deleted() {
     assert_ne!(world.chat("new/one", "x", false).await.status, 200);
     assert_eq!(
         world.post(&format!("{at}/start"), "").await.json()["state"],
-        "running"
+        "started"
     );
     assert_eq!(world.chat("new/one", "x", false).await.status, 200);
     assert_eq!(world.post(&format!("{at}/reload"), "").await.status, 200);

@@ -13,13 +13,21 @@ async fn every_route_of_the_document_is_served() {
     assert_eq!(document["openapi"], "3.1.0");
     let mut seen = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let real = path.replace("{id}", "no/such");
+        let real = ["{id}", "{name}", "{point}"]
+            .iter()
+            .fold(path.clone(), |path, name| path.replace(name, "no/such"));
         for method in operations.as_object().unwrap().keys() {
             seen += 1;
-            let request = Request::new(&method.to_uppercase(), &real);
+            // What has no end is asked for its head.
+            let asked = match (method.as_str(), path.as_str()) {
+                ("get", "/api/v1/events") => "HEAD".into(),
+                _ => method.to_uppercase(),
+            };
+            let request = Request::new(&asked, &real);
             let answer = world.send(request).await;
             assert_ne!(answer.status, 405, "{method} {path}");
-            let missing = answer.status == 404 && answer.json()["detail"] == "Not Found";
+            let missing =
+                answer.status == 404 && asked != "HEAD" && answer.json()["detail"] == "Not Found";
             assert!(!missing, "{method} {path} is not routed");
             let asks = operations[method].get("security").is_some();
             let bare = world

@@ -5,9 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{Engine, Options, Ports};
+use engine::{Engine, LocalBus, Options, Ports};
 use model::component::{ComponentFile, FileName, Origin};
+use model::events::{Event, EventBus, Topic};
+use model::exchange::Cause;
+use model::id::PluginId;
 use model::limits::Limits;
+use model::settings::WrittenSettings;
 use serde_json::{Value, json};
 use server::{AddPolicy, ApiKey, Compat, Cors, HttpLimits, ServeError, ServerConfig};
 use tokio::net::TcpListener;
@@ -21,6 +25,8 @@ use crate::fake::{Outside, component};
 pub(crate) const KEY: &str = "test-key";
 /// The fuel of a call by the host's configuration.
 pub(crate) const FUEL: u64 = 12_345;
+/// Ids of plugins that may have hooks and hear events.
+const TRUSTED: [&str; 2] = ["first", "second"];
 /// Nothing here takes this long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -78,6 +84,7 @@ pub(crate) struct World {
     pub(crate) log: Arc<Log>,
     pub(crate) outside: Arc<Outside>,
     engine: Arc<Engine>,
+    pub(crate) bus: Arc<LocalBus>,
     pub(crate) stop: Option<oneshot::Sender<()>>,
     /// Ends the boot.
     pub(crate) boot: watch::Sender<bool>,
@@ -130,18 +137,24 @@ pub(crate) async fn limited(change: impl FnOnce(&mut HttpLimits)) -> World {
 pub(crate) async fn start(wish: Wish) -> World {
     let log = Arc::new(Log::default());
     let outside = Arc::new(Outside::new(log.clone()));
+    let bus = Arc::new(LocalBus::new(outside.clone()));
     let ports = Ports {
         loader: outside.clone(),
         components: outside.clone(),
         valves: outside.clone(),
         clock: outside.clone(),
+        bus: bus.clone(),
         fetch: outside.clone(),
     };
     let mut defaults = Limits::defaults();
     let fuel = defaults.set("fuel", FUEL, &Limits::ceilings());
     fuel.unwrap();
+    let trusted = json!({"grants": {"hooks": true, "events": true}});
+    let trusted: WrittenSettings = serde_json::from_value(trusted).unwrap();
     let options = Options {
         defaults: defaults.clone(),
+        plugins: TRUSTED.map(|id| (id.into(), trusted.clone())).into(),
+        preferences: [("embeddings".into(), vec![PluginId::new("second").unwrap()])].into(),
         ..Options::default()
     };
     let engine = Engine::new(ports, options);
@@ -175,6 +188,7 @@ pub(crate) async fn start(wish: Wish) -> World {
         log,
         outside,
         engine,
+        bus,
         stop: Some(stop),
         boot,
         serving,
@@ -220,6 +234,13 @@ impl World {
     /// An operator puts a component into the folder.
     pub(crate) async fn dropped(&self, name: &str, bytes: &[u8]) {
         install(&self.engine, name, Bytes::copy_from_slice(bytes)).await;
+    }
+
+    /// An event of a plugin.
+    pub(crate) fn event(&self, topic: &str, payload: &str) -> Arc<Event> {
+        let topic = Topic::new(topic).unwrap();
+        self.bus
+            .publish(topic, "p".into(), payload.into(), Cause::default())
     }
 
     /// Sends a request with the key.

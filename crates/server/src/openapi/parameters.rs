@@ -1,0 +1,67 @@
+//! What stands in a route's path, query and headers.
+
+use serde_json::{Value, json};
+
+use crate::routes::table::{Op, Route, around};
+
+/// The parameters of a route at this path.
+pub(super) fn of(route: &Route, path: &str) -> Vec<Value> {
+    let mut all = Vec::new();
+    if let Some((_, name, _)) = around(path) {
+        all.push(json!({
+            "name": name,
+            "in": "path",
+            "required": true,
+            "description": in_path(name),
+            "schema": {"type": "string"},
+        }));
+    }
+    let text = || json!({"type": "string"});
+    let id = || json!({"type": "integer", "minimum": 0});
+    match route.op {
+        Op::InstallPlugin => all.push(query(
+            "name",
+            "The file name, ending in .wasm; needed unless the body is a form.",
+            text(),
+        )),
+        Op::StopPlugin | Op::DeletePlugin => all.push(query(
+            "force",
+            "Also if other plugins need it: they fail until it is there again.",
+            json!({"type": "boolean", "default": false}),
+        )),
+        Op::ListCapabilities | Op::GetCapability => {
+            all.push(query("type", "Only providers of this type.", text()));
+        }
+        Op::Events => {
+            let topics = json!({"type": "array", "items": text(), "maxItems": 100});
+            let what = "A topic, or what topics start with and a `*`; may be given more than once. Without it: all.";
+            all.push(query("topic", what, topics));
+            let what = "Begin after the event of this id; the header wins.";
+            all.push(query("last_event_id", what, id()));
+            all.push(json!({
+                "name": "Last-Event-ID",
+                "in": "header",
+                "description": "Begin after the event of this id. Without it: with the next one.",
+                "schema": id(),
+            }));
+        }
+        _ => {}
+    }
+    all
+}
+
+fn query(name: &str, description: &str, schema: Value) -> Value {
+    let mut parameter = json!({"name": name, "in": "query", "description": description});
+    super::set(&mut parameter, "schema", schema);
+    parameter
+}
+
+fn in_path(name: &str) -> &'static str {
+    match name {
+        "name" => "A capability's name.",
+        "point" => "A core point's name, or `<plugin id>/<name>` of one that a plugin defines.",
+        _ => {
+            "A plugin's id; filters also by a manifold's model. A slash in it may stand as it is, or as %2F."
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `GET /api/v1/events`: follows the bus. Which topics, and since when; how events look on the wire is `sse::listen`'s business.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use model::events::TopicPattern;
+
+use super::{Answer, Call, query};
+use crate::rescue::Problem;
+use crate::sse::listen::{Listener, Since};
+
+/// Most patterns of topics a listener may give.
+const MAX_TOPICS: usize = 100;
+
+/// Opens a stream of events: those of the topics asked for, after the last one the client has seen, or from now on.
+pub(super) fn events(call: &Call) -> Answer {
+    let topics = topics(call)?;
+    let bus = Arc::clone(call.app.engine.bus());
+    let since = match last_seen(call)? {
+        None => Since::Now(bus.last()),
+        Some(id) => Since::After(id),
+    };
+    let Ok(turn) = Arc::clone(&call.app.listeners).try_acquire_owned() else {
+        let most = call.app.config.limits.max_listeners;
+        let message =
+            format!("{most} clients follow the events already; max_listeners allows no more");
+        let problem = Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_listeners",
+            message,
+        );
+        return Err(problem.retry_after(5));
+    };
+    let listener = Listener::new(bus, topics, since, call.app.closing.subscribe(), turn);
+    let mut response = Response::new(Body::new(listener));
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Asks proxies not to collect events.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn topics(call: &Call) -> Result<Arc<[TopicPattern]>, Problem> {
+    let patterns: Vec<_> = query::all(call, "topic")
+        .take(MAX_TOPICS + 1)
+        .map(|text| TopicPattern::new(&text))
+        .collect::<Result<_, _>>()
+        .map_err(|e| Problem::bad_request(format!("topic: {e}")))?;
+    if patterns.len() > MAX_TOPICS {
+        return Err(Problem::bad_request(format!(
+            "topic: at most {MAX_TOPICS} may be given"
+        )));
+    }
+    Ok(patterns.into())
+}
+
+/// The id of the last event the client has seen: by the header that a browser sends when it connects again, else by the query.
+fn last_seen(call: &Call) -> Result<Option<u64>, Problem> {
+    let header = call.head.headers.get("last-event-id");
+    let header = header.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    let (place, given) = match header.filter(|v| !v.is_empty()) {
+        Some(given) => ("Last-Event-ID", given),
+        None => match query::one(call, "last_event_id") {
+            Some(given) => ("last_event_id", given),
+            None => return Ok(None),
+        },
+    };
+    let id = given.parse().map_err(|_| {
+        Problem::bad_request(format!(
+            "{place}: {given:?} was given; the id of an event, a whole number, is needed"
+        ))
+    })?;
+    Ok(Some(id))
+}
