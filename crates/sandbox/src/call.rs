@@ -93,7 +93,7 @@ pub(crate) async fn take_turn<R: Send + 'static>(
     ongoing: &Arc<Ongoing>,
     work: BoxFuture<'static, Result<R, Fault>>,
 ) -> Result<R, Fault> {
-    let (limit_name, limit) = ongoing.deadline.limit();
+    let (limit_name, limit) = ongoing.deadline();
     let busy = Fault::Unavailable {
         reason: format!("all its instances were busy for {limit_name} = {limit}"),
         retry_after_ms: Some(1_000),
@@ -107,7 +107,7 @@ pub(crate) async fn take_turn<R: Send + 'static>(
         work.await
     };
     let work = on_lane(&plugin.shared, ongoing, guarded);
-    ongoing.deadline.keep(work).await
+    ongoing.keep(work).await
 }
 
 /// Runs on the host's lanes; a panic of a host function ends the call, not the process.

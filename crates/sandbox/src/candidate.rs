@@ -157,7 +157,7 @@ async fn describe(
         Ok((manifest, spec))
     });
     let work = call::on_lane(&outside, &ongoing, work);
-    let described = ongoing.deadline.keep(work).await;
+    let described = ongoing.keep(work).await;
     described.map_err(|fault| start_error("describe", fault))
 }
 

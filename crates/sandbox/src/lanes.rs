@@ -64,7 +64,7 @@ impl Lanes {
         let Some(slow) = &self.slow else {
             return future.await;
         };
-        ongoing.cpu.leaves_home();
+        ongoing.leaves_home();
         let future = in_turns(Arc::clone(turns), metered(Arc::clone(ongoing), future));
         let future = tracing::Instrument::in_current_span(future);
         // Its log lines go where they went so far, also where that is not the same for the whole process.
@@ -112,12 +112,14 @@ async fn while_short<R>(
     poll_fn(move |cx| {
         let begin = clock.monotonic();
         let outcome = future.as_mut().poll(cx);
-        let within = ongoing.cpu.book(clock.monotonic().saturating_sub(begin));
+        ongoing.book(clock.monotonic().saturating_sub(begin));
         match outcome {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if !within => Poll::Ready(Some(Err(ongoing.cpu.exceeded()))),
-            Poll::Pending if ongoing.cpu.used() > PATIENCE => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => match ongoing.overused() {
+                Some(fault) => Poll::Ready(Some(Err(fault))),
+                None if ongoing.used() > PATIENCE => Poll::Ready(None),
+                None => Poll::Pending,
+            },
         }
     })
     .await
@@ -131,11 +133,11 @@ fn metered<R>(
     Box::pin(poll_fn(move |cx| {
         let begin = thread_time();
         let outcome = future.as_mut().poll(cx);
-        let within = ongoing.cpu.book(thread_time().saturating_sub(begin));
-        if outcome.is_pending() && !within {
-            return Poll::Ready(Err(ongoing.cpu.exceeded()));
+        ongoing.book(thread_time().saturating_sub(begin));
+        match (outcome, ongoing.overused()) {
+            (Poll::Pending, Some(fault)) => Poll::Ready(Err(fault)),
+            (outcome, _) => outcome,
         }
-        outcome
     }))
 }
 

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use model::BoxFuture;
 use model::error::Fault;
 use model::exchange::Cause;
 use model::limits::Limit;
-use model::ports::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -19,46 +18,35 @@ use tokio::time::timeout;
 use crate::call::Kind;
 use crate::lanes::AbortOnDrop;
 use crate::state::Shared;
-use crate::usage::Counters;
+use crate::usage::add;
 
 /// One call under way.
 pub(crate) struct Ongoing {
+    shared: Arc<Shared>,
     pub(crate) cause: Cause,
-    pub(crate) deadline: Deadline,
-    pub(crate) cpu: Cpu,
-}
-
-/// When a call must have ended. It can stand still: an `around` hook is not to blame for what happens inside its continuation.
-pub(crate) struct Deadline {
-    clock: Arc<dyn Clock>,
+    /// The limit on its time.
     name: Limit,
-    limit: Duration,
     begin: Duration,
     still: Mutex<Still>,
     goes_on: Notify,
+    /// CPU time used, in nanoseconds. What others use while the call waits for them is theirs. One poll at a time books here, so that
+    /// reading and writing need not be one step.
+    used: AtomicU64,
+    /// Of the poll under way: what others used.
+    others: AtomicU64,
+    /// Where the call began, once it has moved to the slow lane.
+    home: OnceLock<Handle>,
 }
 
-/// The time that does not count.
+/// The time that does not count: an `around` hook is not to blame for what happens inside its continuation.
 #[derive(Default)]
 struct Still {
     passed: Duration,
     since: Option<Duration>,
 }
 
-/// A deadline stands still until this is dropped.
-pub(crate) struct StandingStill<'a>(&'a Deadline);
-
-/// The CPU time of a call. What others use while the call waits for them is theirs.
-pub(crate) struct Cpu {
-    clock: Arc<dyn Clock>,
-    limit: Duration,
-    used: AtomicU64,
-    /// Of the poll under way: what others used.
-    others: AtomicU64,
-    /// Where the call began, once it has moved to the slow lane.
-    home: OnceLock<Handle>,
-    counters: Arc<Counters>,
-}
+/// A call's deadline stands still until this is dropped.
+pub(crate) struct StandingStill<'a>(&'a Ongoing);
 
 /// What other plugins do for a call: polled where the call is, but never on the slow lane.
 struct Others<T> {
@@ -73,28 +61,22 @@ enum Place<T> {
 
 impl Ongoing {
     /// A call that begins now.
-    pub(crate) fn new(shared: &Shared, kind: Kind, cause: Cause) -> Arc<Self> {
-        let clock = &shared.host.ports.clock;
-        let name = kind.deadline();
+    pub(crate) fn new(shared: &Arc<Shared>, kind: Kind, cause: Cause) -> Arc<Self> {
         Arc::new(Self {
+            shared: Arc::clone(shared),
             cause,
-            deadline: Deadline {
-                clock: Arc::clone(clock),
-                name,
-                limit: shared.limits.time(name),
-                begin: clock.monotonic(),
-                still: Mutex::default(),
-                goes_on: Notify::new(),
-            },
-            cpu: Cpu {
-                clock: Arc::clone(clock),
-                limit: shared.limits.time(Limit::CpuMs),
-                used: AtomicU64::new(0),
-                others: AtomicU64::new(0),
-                home: OnceLock::new(),
-                counters: Arc::clone(&shared.counters),
-            },
+            name: kind.deadline(),
+            begin: shared.host.ports.clock.monotonic(),
+            still: Mutex::default(),
+            goes_on: Notify::new(),
+            used: AtomicU64::new(0),
+            others: AtomicU64::new(0),
+            home: OnceLock::new(),
         })
+    }
+
+    fn now(&self) -> Duration {
+        self.shared.host.ports.clock.monotonic()
     }
 
     /// Waits for what other plugins do.
@@ -110,28 +92,26 @@ impl Ongoing {
     }
 }
 
-impl Deadline {
-    /// Which limit it is, and its value in milliseconds.
-    pub(crate) fn limit(&self) -> (Limit, u64) {
-        (self.name, millis(self.limit))
+/// Its deadline.
+impl Ongoing {
+    /// Which limit its deadline is, and the value in milliseconds.
+    pub(crate) fn deadline(&self) -> (Limit, u64) {
+        (self.name, self.shared.limits.get(self.name))
     }
 
     /// How long the call may still take.
     pub(crate) fn left(&self) -> Duration {
-        let now = self.clock.monotonic();
+        let now = self.now();
         let passed = now.saturating_sub(self.begin);
-        (self.limit + self.stood_still(now)).saturating_sub(passed)
+        let limit = self.shared.limits.time(self.name);
+        limit
+            .saturating_add(self.stood_still(now))
+            .saturating_sub(passed)
     }
 
-    /// The deadline has passed.
-    pub(crate) fn exceeded(&self) -> Fault {
-        let (limit_name, limit) = self.limit();
-        Fault::DeadlineExceeded { limit_name, limit }
-    }
-
-    /// Stops counting until the result is dropped.
+    /// Stops its time until the result is dropped.
     pub(crate) fn stand_still(&self) -> StandingStill<'_> {
-        let now = self.clock.monotonic();
+        let now = self.now();
         self.locked(|still| still.since = Some(now));
         StandingStill(self)
     }
@@ -158,7 +138,8 @@ impl Deadline {
             }
             let still = self.stood_still(Duration::ZERO);
             if still <= counted {
-                return Err(self.exceeded());
+                let (limit_name, limit) = self.deadline();
+                return Err(Fault::DeadlineExceeded { limit_name, limit });
             }
             wait = still - counted;
             counted = still;
@@ -167,24 +148,19 @@ impl Deadline {
 
     fn stood_still(&self, now: Duration) -> Duration {
         self.locked(|still| {
-            still.passed
-                + still
-                    .since
-                    .map_or(Duration::ZERO, |since| now.saturating_sub(since))
+            let current = still.since.map(|since| now.saturating_sub(since));
+            still.passed + current.unwrap_or_default()
         })
     }
 
     fn locked<R>(&self, with: impl FnOnce(&mut Still) -> R) -> R {
-        match self.still.lock() {
-            Ok(mut still) => with(&mut still),
-            Err(poisoned) => with(&mut poisoned.into_inner()),
-        }
+        with(&mut self.still.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for StandingStill<'_> {
     fn drop(&mut self) {
-        let now = self.0.clock.monotonic();
+        let now = self.0.now();
         self.0.locked(|still| {
             if let Some(since) = still.since.take() {
                 still.passed += now.saturating_sub(since);
@@ -194,14 +170,19 @@ impl Drop for StandingStill<'_> {
     }
 }
 
-impl Cpu {
-    /// Books one poll of the call; false once that is more than it may use.
-    pub(crate) fn book(&self, poll: Duration) -> bool {
-        let others = self.others.swap(0, Ordering::Relaxed);
-        let own = nanos(poll).saturating_sub(others);
-        self.counters.cpu_ns.fetch_add(own, Ordering::Relaxed);
-        let used = self.used.fetch_add(own, Ordering::Relaxed) + own;
-        used <= nanos(self.limit)
+/// Its CPU time.
+impl Ongoing {
+    /// Books one poll of the call.
+    pub(crate) fn book(&self, poll: Duration) {
+        let mut own = nanos(poll);
+        let others = self.others.load(Ordering::Relaxed);
+        if others > 0 {
+            self.others.store(0, Ordering::Relaxed);
+            own = own.saturating_sub(others);
+        }
+        let used = self.used.load(Ordering::Relaxed).saturating_add(own);
+        self.used.store(used, Ordering::Relaxed);
+        add(&self.shared.counters.cpu_ns, own);
     }
 
     /// What the call used so far.
@@ -209,12 +190,13 @@ impl Cpu {
         Duration::from_nanos(self.used.load(Ordering::Relaxed))
     }
 
-    /// More than the limit was used.
-    pub(crate) fn exceeded(&self) -> Fault {
-        Fault::LimitReached {
-            limit: Limit::CpuMs,
-            value: millis(self.limit),
-        }
+    /// The fault of a call that has used more than it may.
+    pub(crate) fn overused(&self) -> Option<Fault> {
+        let (limit, limits) = (Limit::CpuMs, &self.shared.limits);
+        (self.used() > limits.time(limit)).then(|| Fault::LimitReached {
+            limit,
+            value: limits.get(limit),
+        })
     }
 
     /// The call moves to the slow lane.
@@ -229,18 +211,18 @@ impl<T: Send + 'static> Future for Others<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
-        let cpu = &this.ongoing.cpu;
-        if let (Place::Here(work), Some(home)) = (&mut this.work, cpu.home.get()) {
+        let ongoing = &this.ongoing;
+        if let (Place::Here(work), Some(home)) = (&mut this.work, ongoing.home.get()) {
             let work = std::mem::replace(work, Box::pin(std::future::pending()));
             let work = tracing::Instrument::in_current_span(work);
             this.work = Place::Home(AbortOnDrop::new(home.spawn(work)));
         }
         match &mut this.work {
             Place::Here(work) => {
-                let begin = cpu.clock.monotonic();
+                let begin = ongoing.now();
                 let outcome = work.as_mut().poll(cx);
-                let used = cpu.clock.monotonic().saturating_sub(begin);
-                cpu.others.fetch_add(nanos(used), Ordering::Relaxed);
+                let used = ongoing.now().saturating_sub(begin);
+                add(&ongoing.others, nanos(used));
                 outcome
             }
             Place::Home(task) => Pin::new(task).poll(cx),
@@ -250,8 +232,4 @@ impl<T: Send + 'static> Future for Others<T> {
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

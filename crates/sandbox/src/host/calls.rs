@@ -87,7 +87,7 @@ impl Host for State {
             Err(error) => return Ok(Err(error)),
         };
         let timeout = timeout_ms.map_or(DEFAULT_TIMEOUT, |ms| Duration::from_millis(ms.into()));
-        let timeout = timeout.min(self.ongoing.deadline.left());
+        let timeout = timeout.min(self.ongoing.left());
         let exchange = &self.shared.host.ports.exchange;
         let calling = exchange.call(caller, callee, method, payload, timeout);
         let answer = self.ongoing.others(calling).await;

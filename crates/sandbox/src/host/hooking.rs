@@ -47,7 +47,7 @@ impl HostContinuation for State {
             return internal("there is nothing to run".into());
         };
         let ongoing = Arc::clone(&self.ongoing);
-        let standing_still = ongoing.deadline.stand_still();
+        let standing_still = ongoing.stand_still();
         let outcome = ongoing.others(next.run(context)).await;
         drop(standing_still);
         self.budget.bytes(outcome.as_ref().map_or(0, String::len));

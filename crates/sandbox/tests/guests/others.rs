@@ -425,17 +425,39 @@ async fn cpu_time_is_counted_and_ends() {
     assert_eq!(usage.instances, 0);
 }
 
+/// Counts up to a number.
+fn busy(turns: u32) -> String {
+    format!(
+        "(local $i i32) (loop $again
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br_if $again (i32.lt_u (local.get $i) (i32.const {turns}))))"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callee_of_a_long_call_is_not_on_the_slow_lane() {
+    let world = world();
+    let bee = r#"(data (i32.const 8192) "c")"#;
+    // Long enough for the slow lane, and then a call.
+    let long = format!("{} {FORWARD}", busy(100_000_000));
+    let caller = named(&world, MANIFEST, &long, bee, everything()).await;
+    let callee = r#"{"id":"b","version":"1.0.0"}"#;
+    named(&world, callee, ECHO, "", with(Grants::default())).await;
+    assert_eq!(ask(&caller, "b", "[1]").await.unwrap(), "[1]");
+    let threads = world.others.threads.lock().unwrap();
+    assert_eq!(threads.len(), 1);
+    assert_ne!(threads[0].as_deref(), Some("weir-slow-lane"));
+    assert!(caller.usage().cpu_us > 10_000, "{:?}", caller.usage());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_callee_burns_is_not_its_callers_cpu_time() {
     let world = world();
     let bee = r#"(data (i32.const 8192) "c")"#;
     let caller = named(&world, MANIFEST, FORWARD, bee, everything()).await;
-    let busy = "(local $i i32) (loop $again
-          (local.set $i (i32.add (local.get $i) (i32.const 1)))
-          (br_if $again (i32.lt_u (local.get $i) (i32.const 100000000))))
-        (call $ok (local.get $payload) (local.get $len))";
+    let busy = format!("{} {ECHO}", busy(100_000_000));
     let callee = r#"{"id":"b","version":"1.0.0"}"#;
-    let callee = named(&world, callee, busy, "", with(Grants::default())).await;
+    let callee = named(&world, callee, &busy, "", with(Grants::default())).await;
     let before = caller.usage().cpu_us;
     assert_eq!(ask(&caller, "b", "[1]").await.unwrap(), "[1]");
     let (callers, callees) = (caller.usage().cpu_us - before, callee.usage().cpu_us);

@@ -104,6 +104,8 @@ pub(crate) struct Others {
     pub(crate) called: Mutex<Vec<(Caller, PluginId, Duration)>>,
     pub(crate) fired: Mutex<Vec<(Caller, String, String)>>,
     pub(crate) observed: Mutex<Vec<Observation>>,
+    /// Names of the threads that calls were polled on first.
+    pub(crate) threads: Arc<Mutex<Vec<Option<String>>>>,
     /// What the next calls come to, instead of reaching a plugin.
     pub(crate) answers: Mutex<Vec<PeerError>>,
     /// What the next emits come to.
@@ -150,8 +152,11 @@ impl Exchange for Others {
         };
         let plugin = self.plugin(callee.as_str());
         let fixed = self.answers.lock().unwrap().pop();
+        let threads = Arc::clone(&self.threads);
         self.called.lock().unwrap().push((caller, callee, timeout));
         Box::pin(async move {
+            let thread = std::thread::current().name().map(str::to_owned);
+            threads.lock().unwrap().push(thread);
             if let Some(error) = fixed {
                 return Err(error);
             }
