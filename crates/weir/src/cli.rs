@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Check host configurations and plugins, without serving them
     Check(CheckArgs),
     /// Call one plugin once and show its answer and what it used
-    Invoke(InvokeArgs),
+    Invoke(Box<InvokeArgs>),
     /// Start a plugin: a project that builds and has tests
     New(NewArgs),
     /// Build the component of a project

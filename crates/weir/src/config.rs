@@ -8,22 +8,25 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::Quarantine;
+use adapters::secrets::SecretSource;
+use engine::{Quarantine, Supervision};
 use model::egress::{Network, OriginRule};
+use model::id::PluginId;
 use model::limits::Limits;
-use model::settings::{WrittenSettings, limits_from};
+use model::settings::{WrittenSettings, is_secret_name, limits_from};
 use sandbox::{Allocation, CompileLimits};
 use server::{Compat, Cors, HttpLimits};
 
 use crate::cli::{CompatArg, ServeArgs};
 use crate::secret;
-use written::Written;
+use written::{OneOrMore, Written};
 
 /// A checked host configuration.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
-    pub(crate) plugins: PathBuf,
+    /// The plugins folders; new files go to the first.
+    pub(crate) plugins: Folders,
     pub(crate) data: PathBuf,
     pub(crate) compat: Compat,
     /// The operator's key and where it was set.
@@ -34,10 +37,48 @@ pub(crate) struct Config {
     pub(crate) ceilings: Limits,
     pub(crate) add: Add,
     pub(crate) quarantine: Quarantine,
+    pub(crate) supervision: Supervision,
     pub(crate) runtime: Runtime,
+    /// Named secrets that plugins may be granted.
+    pub(crate) secrets: BTreeMap<String, SecretSource>,
+    /// Of plugins that provide the same capability, those to prefer.
+    pub(crate) preferences: BTreeMap<String, Vec<PluginId>>,
     pub(crate) settings: BTreeMap<String, WrittenSettings>,
     /// Components to fetch at start (`PIPELINES_URLS`).
     pub(crate) urls: Vec<String>,
+}
+
+/// One folder or more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Folders {
+    pub(crate) first: PathBuf,
+    pub(crate) others: Vec<PathBuf>,
+}
+
+impl Folders {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(&self.first)
+            .chain(&self.others)
+            .map(PathBuf::as_path)
+    }
+
+    /// None of nothing.
+    fn of(paths: impl IntoIterator<Item = PathBuf>) -> Option<Self> {
+        let mut paths = paths.into_iter();
+        Some(Self {
+            first: paths.next()?,
+            others: paths.collect(),
+        })
+    }
+}
+
+impl std::fmt::Display for Folders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.first.display())?;
+        self.others
+            .iter()
+            .try_for_each(|folder| write!(f, ", {}", folder.display()))
+    }
 }
 
 /// Where plugins may be added from by URL.
@@ -79,6 +120,27 @@ pub(crate) fn load(
     }
 }
 
+/// The API key of the server that would run here: by the key in `weir.toml`, else the one `weir serve` made in the data folder.
+///
+/// # Errors
+/// Where it was looked for.
+pub(crate) fn local_key(env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let (file, written) = read(None)?;
+    let base = file.parent().unwrap_or(Path::new("."));
+    if let Some(reference) = &written.key {
+        return match secret::source(reference, base, env) {
+            Ok((_, key)) => Ok(key),
+            Err(e) => Err(format!("{}: key: {e}", file.display())),
+        };
+    }
+    let data = path(None, env("WEIR_DATA"), written.data_dir, "data");
+    let place = crate::key::place(&data);
+    match std::fs::read_to_string(&place) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(e) => Err(format!("{}: {e}", place.display())),
+    }
+}
+
 /// The configuration file's content; an empty one where none was named and none is there.
 fn read(named: Option<&Path>) -> Result<(PathBuf, Written), String> {
     let file = named.unwrap_or(Path::new(DEFAULT_FILE)).to_owned();
@@ -115,6 +177,9 @@ fn check(
         }
     }
     let key = operator_key(env, written.key.as_deref(), base, &mut said);
+    let secrets = secrets(env, &written.secrets, base, &mut said);
+    let preferences = preferences(&written.capabilities, &mut said);
+    let plugins = folders(arguments, env, written.plugins_dir, &mut said);
     let add = Add {
         allow: parse_all("add.allow", &written.add.allow, &mut said),
         private: parse_all("add.private", &written.add.private, &mut said),
@@ -123,12 +188,7 @@ fn check(
     wrong.extend(said.into_iter().map(|s| format!("{}: {s}", file.display())));
     Config {
         listen: listen(arguments, env, written.listen, wrong),
-        plugins: path(
-            arguments.plugins.clone(),
-            env("PIPELINES_DIR"),
-            written.plugins_dir,
-            "plugins",
-        ),
+        plugins,
         data: path(
             arguments.data.clone(),
             env("WEIR_DATA"),
@@ -148,7 +208,10 @@ fn check(
         ceilings,
         add,
         quarantine: written.quarantine.value(),
+        supervision: written.supervision.value(),
         runtime,
+        secrets,
+        preferences,
         settings: written.plugins,
         urls: urls(env),
     }
@@ -161,6 +224,72 @@ fn urls(env: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
         .split(';')
         .map(|u| u.trim().trim_matches('"').to_owned());
     trimmed.filter(|u| !u.is_empty()).collect()
+}
+
+/// By the command line, else by `PIPELINES_DIR` (several separated as in `PATH`), else by the file.
+fn folders(
+    arguments: &ServeArgs,
+    env: &dyn Fn(&str) -> Option<String>,
+    written: Option<OneOrMore>,
+    said: &mut Vec<String>,
+) -> Folders {
+    if written.as_ref().is_some_and(OneOrMore::is_empty) {
+        said.push("plugins_dir: an empty list was given; one folder or more is needed".into());
+    }
+    let named =
+        |paths: Vec<PathBuf>| Folders::of(paths.into_iter().filter(|p| !p.as_os_str().is_empty()));
+    named(arguments.plugins.clone())
+        .or_else(|| named(std::env::split_paths(&env("PIPELINES_DIR")?).collect()))
+        .or_else(|| named(written?.into()))
+        .unwrap_or_else(|| Folders {
+            first: "plugins".into(),
+            others: Vec::new(),
+        })
+}
+
+/// Every secret's source. A file is read once to see that it can be.
+fn secrets(
+    env: &dyn Fn(&str) -> Option<String>,
+    written: &BTreeMap<String, String>,
+    base: &Path,
+    said: &mut Vec<String>,
+) -> BTreeMap<String, SecretSource> {
+    let mut sources = BTreeMap::new();
+    for (name, reference) in written {
+        let source = if is_secret_name(name) {
+            secret::source(reference, base, env)
+        } else {
+            Err("a name of a secret is 1 to 64 of A-Z a-z 0-9 _ - .".into())
+        };
+        match source {
+            Ok((source, _)) => {
+                sources.insert(name.clone(), source);
+            }
+            Err(e) => said.push(format!("secrets.{name}: {e}")),
+        }
+    }
+    sources
+}
+
+fn preferences(
+    written: &BTreeMap<String, Vec<String>>,
+    said: &mut Vec<String>,
+) -> BTreeMap<String, Vec<PluginId>> {
+    let mut all = BTreeMap::new();
+    for (capability, ids) in written {
+        let mut preferred: Vec<PluginId> = Vec::new();
+        for id in ids {
+            match PluginId::new(id) {
+                Ok(id) if preferred.contains(&id) => {
+                    said.push(format!("capabilities.{capability}: {id} is named twice"));
+                }
+                Ok(id) => preferred.push(id),
+                Err(e) => said.push(format!("capabilities.{capability}: {e}")),
+            }
+        }
+        all.insert(capability.clone(), preferred);
+    }
+    all
 }
 
 fn path(
@@ -216,8 +345,8 @@ fn operator_key(
         return Some((key, "PIPELINES_API_KEY".into()));
     }
     let written = written?;
-    match secret::read(written, base) {
-        Ok(key) => Some((key, format!("key = {written:?}"))),
+    match secret::source(written, base, env) {
+        Ok((_, key)) => Some((key, format!("key = {written:?}"))),
         Err(e) => {
             said.push(format!("key: {e}"));
             None

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use server::{ApiKey, Compat};
@@ -42,7 +42,7 @@ pub(crate) fn choose(
             "the reference server's, known to everybody".to_owned(),
         ),
         Compat::Default => {
-            let path = data.join("api-key");
+            let path = place(data);
             (
                 kept(&path)?,
                 format!("made for this host, kept in {}", path.display()),
@@ -50,11 +50,15 @@ pub(crate) fn choose(
         }
     };
     Ok(Key {
-        key: ApiKey::new(&text)
-            .with_context(|| format!("the key in {}", data.join("api-key").display()))?,
+        key: ApiKey::new(&text).with_context(|| format!("the key in {}", place(data).display()))?,
         in_shell: text.clone(),
         shown: format!("{text} ({remark})"),
     })
+}
+
+/// Where the key that was made for a host is kept.
+pub(crate) fn place(data: &Path) -> PathBuf {
+    data.join("api-key")
 }
 
 /// The key kept in a file, readable by its owner only; a new one of 128 random bits if there is none.

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
-        Command::Invoke(arguments) => invoke::run(arguments),
+        Command::Invoke(arguments) => invoke::run(*arguments),
         Command::New(arguments) => author::new::run(arguments),
         Command::Build(arguments) => author::build::run(&arguments),
         Command::Test(arguments) => test_cases::run(&arguments),

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let (host, folder) = wiring::host(&config)?;
+    let (host, folders) = wiring::host(&config)?;
     let key = key::choose(config.key.clone(), config.compat, &config.data)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -44,7 +44,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let watching = folder.follow(Arc::clone(&host.engine), &config.plugins);
+    let watching = folders.follow(&host.engine, &config.plugins);
     let (booted, boot_over) = watch::channel(false);
     let server = ServerConfig {
         key: key.key.clone(),
@@ -54,7 +54,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         add: AddPolicy {
             allow: config.add.allow.clone(),
         },
-        plugins_dir_shown: config.plugins.display().to_string(),
+        plugins_dir_shown: config.plugins.first.display().to_string(),
         defaults: config.defaults.clone(),
         ceilings: config.ceilings.clone(),
         clock: Arc::clone(&host.clock),
@@ -117,16 +117,16 @@ fn banner(address: SocketAddr, key: &Key, plugins: &[PluginStatus]) -> String {
         "Weir {} serves on http://{address}\n",
         env!("CARGO_PKG_VERSION")
     );
-    let running = plugins
+    let started = plugins
         .iter()
-        .filter(|p| p.state == PluginState::Running)
+        .filter(|p| p.state == PluginState::Started)
         .count();
     // Writing to a String cannot fail.
     let _infallible = writeln!(text, "Key: {}", key.shown);
     let _infallible = writeln!(
         text,
-        "Plugins: {running} running, {} not",
-        plugins.len() - running
+        "Plugins: {started} started, {} not",
+        plugins.len() - started
     );
     for plugin in plugins {
         let name = plugin
@@ -135,14 +135,14 @@ fn banner(address: SocketAddr, key: &Key, plugins: &[PluginStatus]) -> String {
             .map_or_else(|| plugin.file.to_string(), ToString::to_string);
         let state = match &plugin.reason {
             Some(reason) => format!("{}: {}", plugin.state.as_str(), reason.message),
-            None if plugin.state == PluginState::Running => plugin.kind.as_str().to_owned(),
+            None if plugin.state == PluginState::Started => plugin.kind.as_str().to_owned(),
             None => plugin.state.as_str().to_owned(),
         };
         let _infallible = writeln!(text, "  {name:<24} {state}");
     }
     let example = plugins
         .iter()
-        .find(|p| p.state == PluginState::Running && p.kind == engine::Kind::Pipe)
+        .find(|p| p.state == PluginState::Started && p.kind == engine::Kind::Pipe)
         .and_then(|p| p.id.as_ref());
     let request = match example {
         Some(id) => format!(

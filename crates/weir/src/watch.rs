@@ -1,8 +1,8 @@
-//! Follows the plugins folder: a change is live within a second of the write's end. A file that is being written is read only when
+//! Follows the plugins folders: a change is live within a second of the write's end. A file that is being written is read only when
 //! its writer has closed it, so that half of one is never loaded; it holds up no other file.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
+
+use crate::config::Folders;
 
 /// Quiet time after the last event: several files written together become one look.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -35,22 +37,33 @@ const MAX_EVENTS: usize = 4_096;
 /// Files that are being written.
 #[derive(Debug, Default)]
 struct Writers {
-    open: Mutex<HashSet<String>>,
+    open: Mutex<HashSet<PathBuf>>,
     closed: Notify,
 }
 
 impl Writers {
+    /// Is a file of this name being written, in whatever folder?
     fn is_open(&self, name: &str) -> bool {
-        self.open.lock().is_ok_and(|open| open.contains(name))
+        self.open
+            .lock()
+            .is_ok_and(|open| open.iter().any(|path| is_called(path, name)))
     }
 
-    fn set(&self, name: &str, is_open: bool) {
+    fn set(&self, path: &Path, is_open: bool) {
         if let Ok(mut open) = self.open.lock() {
             if is_open {
-                open.insert(name.to_owned());
-            } else if open.remove(name) {
+                open.insert(path.to_owned());
+            } else if open.remove(path) {
                 self.closed.notify_waiters();
             }
+        }
+    }
+
+    /// Takes all files of this name for closed.
+    fn forget(&self, name: &str) {
+        if let Ok(mut open) = self.open.lock() {
+            open.retain(|path| !is_called(path, name));
+            self.closed.notify_waiters();
         }
     }
 
@@ -67,37 +80,42 @@ impl Writers {
         };
         if tokio::time::timeout(GIVE_UP_ON_OPEN, closed).await.is_err() {
             // Its writer may be gone without a word; a later change is noticed again.
-            self.set(name, false);
+            self.forget(name);
         }
     }
 }
 
-/// A folder whose files are read when nobody writes them.
+fn is_called(path: &Path, name: &str) -> bool {
+    path.file_name().is_some_and(|n| n == name)
+}
+
+/// Folders whose files are read when nobody writes them.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    folder: Arc<dyn ComponentStore>,
+    folders: Arc<dyn ComponentStore>,
     writers: Arc<Writers>,
 }
 
 impl Watched {
-    pub(crate) fn new(folder: Arc<dyn ComponentStore>) -> Self {
+    pub(crate) fn new(folders: Arc<dyn ComponentStore>) -> Self {
         Self {
-            folder,
+            folders,
             writers: Arc::default(),
         }
     }
 
-    /// Starts following the folder at `path`; ends when the task is aborted.
-    pub(crate) fn follow(&self, engine: Arc<Engine>, path: &Path) -> JoinHandle<()> {
+    /// Starts following these folders; ends when the task is aborted.
+    pub(crate) fn follow(&self, engine: &Arc<Engine>, paths: &Folders) -> JoinHandle<()> {
         let (changed, changes) = mpsc::channel(MAX_EVENTS);
-        match watcher(path, Arc::clone(&self.writers), changed) {
+        let engine = Arc::clone(engine);
+        match watcher(paths.all(), Arc::clone(&self.writers), changed) {
             Ok(watcher) => tokio::spawn(async move {
                 // Dropping the watcher would end the events.
                 let _watcher = watcher;
                 follow(engine, changes).await;
             }),
             Err(error) => {
-                tracing::warn!(%error, folder = %path.display(), "the system does not tell of changes, looking every 2 s");
+                tracing::warn!(%error, folders = %paths, "the system does not tell of changes, looking every 2 s");
                 tokio::spawn(poll(engine))
             }
         }
@@ -106,7 +124,7 @@ impl Watched {
 
 impl ComponentStore for Watched {
     fn list(&self) -> BoxFuture<'static, Result<Vec<FileName>, StoreError>> {
-        self.folder.list()
+        self.folders.list()
     }
 
     fn read(
@@ -114,10 +132,10 @@ impl ComponentStore for Watched {
         name: FileName,
         max_bytes: u64,
     ) -> BoxFuture<'static, Result<Option<ComponentFile>, StoreError>> {
-        let (folder, writers) = (Arc::clone(&self.folder), Arc::clone(&self.writers));
+        let (folders, writers) = (Arc::clone(&self.folders), Arc::clone(&self.writers));
         Box::pin(async move {
             writers.wait(name.as_str()).await;
-            folder.read(name, max_bytes).await
+            folders.read(name, max_bytes).await
         })
     }
 
@@ -125,38 +143,40 @@ impl ComponentStore for Watched {
         &self,
         name: FileName,
     ) -> BoxFuture<'static, Result<Option<String>, StoreError>> {
-        let (folder, writers) = (Arc::clone(&self.folder), Arc::clone(&self.writers));
+        let (folders, writers) = (Arc::clone(&self.folders), Arc::clone(&self.writers));
         Box::pin(async move {
             writers.wait(&name.settings_file()).await;
-            folder.read_settings(name).await
+            folders.read_settings(name).await
         })
     }
 
     fn write(&self, file: ComponentFile) -> BoxFuture<'static, Result<(), StoreError>> {
-        self.folder.write(file)
+        self.folders.write(file)
     }
 
     fn remove(&self, name: FileName) -> BoxFuture<'static, Result<bool, StoreError>> {
-        self.folder.remove(name)
+        self.folders.remove(name)
     }
 }
 
-/// Watches a folder: notes which files are being written, and tells of changes of components and their settings.
-fn watcher(
-    folder: &Path,
+/// Watches folders: notes which files are being written, and tells of changes of components and their settings.
+fn watcher<'a>(
+    folders: impl Iterator<Item = &'a Path>,
     writers: Arc<Writers>,
     changed: mpsc::Sender<()>,
 ) -> notify::Result<RecommendedWatcher> {
     let mut watcher =
         notify::recommended_watcher(move |event: notify::Result<Event>| match event {
             Ok(event) if note(&event, &writers) => {
-                // A full queue is fine: what waits in it leads to a look at the whole folder.
+                // A full queue is fine: what waits in it leads to a look at everything.
                 let _full = changed.try_send(());
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "watching the plugins folder"),
+            Err(error) => tracing::warn!(%error, "watching the plugins folders"),
         })?;
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    for folder in folders {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    }
     Ok(watcher)
 }
 
@@ -172,13 +192,18 @@ fn note(event: &Event, writers: &Writers) -> bool {
         | EventKind::Any
         | EventKind::Other => false,
     };
-    let names = event.paths.iter().filter_map(|p| p.file_name()?.to_str());
     let mut concerns_us = false;
-    for name in names.filter(|n| FileName::new(n).is_ok() || n.ends_with(".toml")) {
-        writers.set(name, is_open);
+    for path in event.paths.iter().filter(|p| is_ours(p)) {
+        writers.set(path, is_open);
         concerns_us = true;
     }
     concerns_us
+}
+
+/// Is it a component, or settings, by its name?
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str());
+    name.is_some_and(|n| FileName::new(n).is_ok() || n.ends_with(".toml"))
 }
 
 async fn poll(engine: Arc<Engine>) {
@@ -226,10 +251,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_is_read_when_its_writer_has_closed_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Watched::new(Arc::new(FolderStore::open(folder.path()).unwrap()));
+        let (first, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let other = folder.path().to_owned();
+        let folders = FolderStore::open(first.path(), &[other]).unwrap();
+        let store = Watched::new(Arc::new(folders));
         let (sender, mut changes) = mpsc::channel(64);
-        let _watcher = watcher(folder.path(), Arc::clone(&store.writers), sender).unwrap();
+        let paths = [first.path(), folder.path()].into_iter();
+        let _watcher = watcher(paths, Arc::clone(&store.writers), sender).unwrap();
         fs::write(folder.path().join("notes.txt"), "no plugin").unwrap();
         let name = FileName::new("a.wasm").unwrap();
         let mut file = fs::File::create(folder.path().join("a.wasm")).unwrap();

@@ -21,6 +21,10 @@ fn check(text: &str, env: &[(&str, &str)], mut arguments: ServeArgs) -> Result<C
     load(&arguments, &find)
 }
 
+fn folders(paths: &[&str]) -> Folders {
+    Folders::of(paths.iter().map(PathBuf::from)).unwrap()
+}
+
 #[test]
 fn defaults_serve() {
     let config = check("", &[], ServeArgs::default()).unwrap();
@@ -35,15 +39,72 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
     let env = [("PORT", "2"), ("PIPELINES_DIR", "from-env")];
     let config = check(text, &env, ServeArgs::default()).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.2:2");
-    assert_eq!(config.plugins, Path::new("from-env"));
+    assert_eq!(config.plugins, folders(&["from-env"]));
     let arguments = ServeArgs {
         listen: Some("127.0.0.1:3".parse().unwrap()),
-        plugins: Some("from-line".into()),
+        plugins: vec!["from-line".into(), "second".into()],
         ..ServeArgs::default()
     };
     let config = check(text, &env, arguments).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:3");
-    assert_eq!(config.plugins, Path::new("from-line"));
+    assert_eq!(config.plugins, folders(&["from-line", "second"]));
+}
+
+#[test]
+fn there_may_be_several_plugins_folders() {
+    for (text, env, wanted) in [
+        ("", "", &["plugins"][..]),
+        ("plugins_dir = \"a\"", "", &["a"]),
+        ("plugins_dir = [\"a\", \"b\"]", "", &["a", "b"]),
+        ("plugins_dir = [\"a\", \"b\"]", "c::d", &["c", "d"]),
+    ] {
+        let config = check(text, &[("PIPELINES_DIR", env)], ServeArgs::default()).unwrap();
+        assert_eq!(config.plugins, folders(wanted), "{text} {env}");
+    }
+    let none = check("plugins_dir = []", &[], ServeArgs::default()).unwrap_err();
+    assert!(none.contains("plugins_dir"), "{none}");
+    let number = check("plugins_dir = 5", &[], ServeArgs::default()).unwrap_err();
+    assert!(number.contains("a path, or a list of paths"), "{number}");
+}
+
+#[test]
+fn secrets_and_preferences_are_checked_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("k").display().to_string();
+    std::fs::write(&path, "from-file\n").unwrap();
+    let env = [("SET", "from-env")];
+    let good = format!(
+        "[secrets]\na = \"${{env:SET}}\"\nb = \"${{file:{path}}}\"\n[capabilities]\nembeddings = [\"x\", \"org/y\"]\n"
+    );
+    let config = check(&good, &env, ServeArgs::default()).unwrap();
+    let sources = [
+        ("a".to_owned(), SecretSource::Value("from-env".into())),
+        ("b".to_owned(), SecretSource::File(path.into())),
+    ];
+    assert_eq!(config.secrets, BTreeMap::from(sources));
+    assert_eq!(config.preferences["embeddings"].len(), 2);
+    assert!(!format!("{config:?}").contains("from-env"));
+    let bad = r#"
+[secrets]
+unset = "${env:WEIR_NO_SUCH_NAME}"
+missing = "${file:no-such-file}"
+written = "s3cret"
+"a b" = "${env:SET}"
+[capabilities]
+embeddings = ["x", "../x", "x"]
+"#;
+    let errors = check(bad, &env, ServeArgs::default()).unwrap_err();
+    for part in [
+        "secrets.unset: the environment has no WEIR_NO_SUCH_NAME",
+        "secrets.missing: no-such-file",
+        "secrets.written: a secret is named",
+        "secrets.a b: a name",
+        "capabilities.embeddings: \"../x\"",
+        "capabilities.embeddings: x is named twice",
+    ] {
+        assert!(errors.contains(part), "{part} in\n{errors}");
+    }
+    assert!(!errors.contains("s3cret"), "{errors}");
 }
 
 #[test]
@@ -112,19 +173,15 @@ const DOCUMENTATION: &str = include_str!("../../../../docs/configuration.md");
 
 #[test]
 fn the_documented_configuration_is_the_default_one() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("key"), "k").unwrap();
     let text = documented(DOCUMENTATION, "```toml\n", "```");
-    let text = text.replace(
-        "${env:WEIR_KEY}",
-        &format!("${{file:{}}}", folder.path().join("key").display()),
-    );
-    let written = check(&text, &[], ServeArgs::default()).unwrap();
+    let env = [("WEIR_KEY", "k"), ("OPENAI_KEY", "s")];
+    let written = check(text, &env, ServeArgs::default()).unwrap();
     let default = check("", &[], ServeArgs::default()).unwrap();
     assert_eq!(written.http, default.http);
     assert_eq!(written.defaults, default.defaults);
     assert_eq!(written.ceilings, default.ceilings);
     assert_eq!(written.quarantine, default.quarantine);
+    assert_eq!(written.supervision, default.supervision);
     assert_eq!(
         format!("{:?}", written.runtime),
         format!("{:?}", default.runtime)

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use engine::Quarantine;
+use engine::{Quarantine, Supervision};
 use model::settings::WrittenSettings;
 use sandbox::{Allocation, CompileLimits};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use crate::cli::CompatArg;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Written {
     pub(super) listen: Option<SocketAddr>,
-    pub(super) plugins_dir: Option<PathBuf>,
+    pub(super) plugins_dir: Option<OneOrMore>,
     pub(super) data_dir: Option<PathBuf>,
     pub(super) compat: Option<CompatArg>,
     /// `${env:NAME}` or `${file:path}`.
@@ -31,8 +31,36 @@ pub(super) struct Written {
     pub(super) ceilings: BTreeMap<String, u64>,
     pub(super) add: WrittenAdd,
     pub(super) quarantine: WrittenQuarantine,
+    pub(super) supervision: WrittenSupervision,
     pub(super) runtime: WrittenRuntime,
+    /// Named secrets: `${env:NAME}` or `${file:path}` each.
+    pub(super) secrets: BTreeMap<String, String>,
+    /// Of plugins that provide the same capability, those to prefer, the first first.
+    pub(super) capabilities: BTreeMap<String, Vec<String>>,
     pub(super) plugins: BTreeMap<String, WrittenSettings>,
+}
+
+/// `"x"` or `["x", "y"]`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a path, or a list of paths")]
+pub(super) enum OneOrMore {
+    One(PathBuf),
+    More(Vec<PathBuf>),
+}
+
+impl OneOrMore {
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::More(paths) if paths.is_empty())
+    }
+}
+
+impl From<OneOrMore> for Vec<PathBuf> {
+    fn from(written: OneOrMore) -> Self {
+        match written {
+            OneOrMore::One(path) => vec![path],
+            OneOrMore::More(paths) => paths,
+        }
+    }
 }
 
 /// `[add]`: where plugins may be added from by URL.
@@ -55,6 +83,7 @@ pub(super) struct WrittenHttp {
     max_body_bytes: Option<usize>,
     max_upload_bytes: Option<usize>,
     max_bodies_bytes: Option<usize>,
+    max_listeners: Option<usize>,
     pub(super) cors: Vec<String>,
 }
 
@@ -74,12 +103,13 @@ impl WrittenHttp {
             max_body_bytes: self.max_body_bytes.unwrap_or(default.max_body_bytes),
             max_upload_bytes: self.max_upload_bytes.unwrap_or(default.max_upload_bytes),
             max_bodies_bytes: self.max_bodies_bytes.unwrap_or(default.max_bodies_bytes),
+            max_listeners: self.max_listeners.unwrap_or(default.max_listeners),
             ..default
         }
     }
 }
 
-/// `[quarantine]`: when a plugin that keeps failing is left alone for a while.
+/// `[quarantine]`: when a plugin has crashed, and how long it is left alone then.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WrittenQuarantine {
@@ -98,6 +128,24 @@ impl WrittenQuarantine {
             within: time(self.within_s, default.within),
             first: time(self.first_s, default.first),
             longest: time(self.longest_s, default.longest),
+        }
+    }
+}
+
+/// `[supervision]`: how often a plugin that crashed is started again.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WrittenSupervision {
+    restarts: Option<u32>,
+    within_s: Option<u64>,
+}
+
+impl WrittenSupervision {
+    pub(super) fn value(&self) -> Supervision {
+        let default = Supervision::default();
+        Supervision {
+            restarts: self.restarts.unwrap_or(default.restarts),
+            within: self.within_s.map_or(default.within, Duration::from_secs),
         }
     }
 }
