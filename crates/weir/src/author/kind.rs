@@ -164,7 +164,7 @@ static FILTER: Templates = chat!(
     ("", ""),
     "",
     "call = \"inlet\"\nbody = { messages = [{ role = \"user\", content = \"hi\" }] }",
-    ""
+    r#"inlet --message 'the plan' --valves '{"words": ["plan"]}'"#
 );
 static HOOK: Templates = chat!(
     "hook",
@@ -176,7 +176,7 @@ static HOOK: Templates = chat!(
     ),
     "hooks = [\"chat_request\"] # points at which it may run",
     "call = \"hook\"\npoint = \"chat_request\"\nmode = \"before\"\ncontext = { body = { messages = [{ role = \"user\", content = \"hi\" }] } }",
-    ""
+    r#"hook --point chat_request --context '{"body": {"messages": [{"role": "user", "content": "hi"}]}}'"#
 );
 static PROVIDER: Templates = chat!(
     "provider",
@@ -188,7 +188,7 @@ static PROVIDER: Templates = chat!(
     ),
     "",
     "call = \"peer\"\ncaller = \"someone\"\nmethod = \"count\"\npayload = { text = \"hi\" }",
-    ""
+    r#"peer --method count --payload '{"text": "one two"}'"#
 );
 static SOURCE: Templates = stage!("source", "source.py", "Counts", "");
 static TRANSFORM: Templates = stage!("transform", "transform.py", "Trims the text in a field", "");
