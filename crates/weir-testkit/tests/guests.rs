@@ -1,5 +1,7 @@
 //! The example plugins, each in a kit: what they do, and what the kit shows of it. `just guests` builds them.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
 #[path = "guests/chats.rs"]
 mod chats;
 #[path = "guests/kit.rs"]

@@ -52,7 +52,10 @@ fn text(plugin: &str, (place, table): &(String, String), asked: &[Asked]) -> Str
     if asked.is_empty() {
         return format!("# {plugin} asks for nothing");
     }
-    let mut lines = vec![format!("# What {plugin} asks for; write it {place}"), table.clone()];
+    let mut lines = vec![
+        format!("# What {plugin} asks for; write it {place}"),
+        table.clone(),
+    ];
     for asked in asked {
         let name = asked.capability.name();
         lines.push(format!("# {name}: {}", asked.gives));

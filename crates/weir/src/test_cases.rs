@@ -71,10 +71,10 @@ pub(crate) fn run(arguments: &TestArgs) -> Result<(), Failure> {
 
 /// The files of cases of a project: in `tests` in its folder; for a component beside it, or beside its folder `dist`.
 fn find(target: &Path, is_component: bool) -> Result<Vec<PathBuf>, Failure> {
-    let parent = || target.parent().unwrap_or(Path::new("."));
     let mut folders = vec![target.to_owned()];
     if is_component {
-        folders = vec![parent().to_owned(), parent().join("..")];
+        let above = target.ancestors().skip(1).take(2);
+        folders = above.map(Path::to_owned).collect();
     }
     for folder in folders.iter().map(|f| f.join("tests")) {
         if !folder.is_dir() {
