@@ -26,6 +26,8 @@ mod languages;
 mod life;
 #[path = "e2e/reload.rs"]
 mod reload;
+#[path = "e2e/remote.rs"]
+mod remote;
 #[path = "e2e/structure.rs"]
 mod structure;
 #[path = "e2e/valves.rs"]

@@ -17,6 +17,8 @@ pub(crate) struct App {
     pub(crate) config: ServerConfig,
     pub(crate) conversations: Conversations,
     pub(crate) budget: Budget,
+    /// The id of the last event before the server began: what is older was another server's.
+    pub(crate) first_event: u64,
     /// Turns for clients that follow the events.
     pub(crate) listeners: Arc<Semaphore>,
     /// Turns true when the server ends: streams that have no end of their own end then.
@@ -32,6 +34,7 @@ impl App {
                 config.limits.max_listeners.min(Semaphore::MAX_PERMITS),
             )),
             closing: watch::Sender::new(false),
+            first_event: engine.bus().last(),
             engine,
             config,
         }

@@ -124,6 +124,10 @@ pub(crate) struct GrantsShowArgs {
 /// `weir plugins`.
 pub(crate) fn plugins(arguments: PluginsArgs) -> Result<(), Failure> {
     let PluginsArgs { id, action, remote } = arguments;
+    if action.is_some() && id.is_some() {
+        let how = "name the plugin after what is to be done: weir plugins stop <id>";
+        return Err(anyhow::anyhow!(how).into());
+    }
     with_client(&remote, PATIENCE_MS, async |client| match (action, id) {
         (None, None) => plugins::list(client).await,
         (None, Some(id)) => plugins::show(client, &id).await,

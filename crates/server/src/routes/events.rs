@@ -9,7 +9,7 @@ use model::events::TopicPattern;
 
 use super::{Answer, Call, query};
 use crate::rescue::Problem;
-use crate::sse::listen::{Listener, Since};
+use crate::sse::listen::{HEARTBEAT, Listener, Since};
 
 /// Most patterns of topics a listener may give.
 const MAX_TOPICS: usize = 100;
@@ -18,8 +18,12 @@ const MAX_TOPICS: usize = 100;
 pub(super) fn events(call: &Call) -> Answer {
     let topics = topics(call)?;
     let bus = Arc::clone(call.app.engine.bus());
+    let (first, newest) = (call.app.first_event, bus.last());
     let since = match last_seen(call)? {
-        None => Since::Now(bus.last()),
+        None => Since::After(newest),
+        // From another server, one before this one or one yet to come.
+        Some(id) if id < first => Since::Lost(first),
+        Some(id) if id > newest => Since::Lost(newest),
         Some(id) => Since::After(id),
     };
     let Ok(turn) = Arc::clone(&call.app.listeners).try_acquire_owned() else {
@@ -33,7 +37,14 @@ pub(super) fn events(call: &Call) -> Answer {
         );
         return Err(problem.retry_after(5));
     };
-    let listener = Listener::new(bus, topics, since, call.app.closing.subscribe(), turn);
+    let listener = Listener::new(
+        bus,
+        topics,
+        since,
+        HEARTBEAT,
+        call.app.closing.subscribe(),
+        turn,
+    );
     let mut response = Response::new(Body::new(listener));
     let headers = response.headers_mut();
     for (name, value) in [

@@ -19,17 +19,17 @@ use crate::app::millis;
 use crate::json::push_string;
 
 /// How long nothing is sent before a comment is, so that proxies and clients see that the stream is alive.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Events taken from the bus at once.
 const AT_ONCE: usize = 64;
 
-/// Where a listener begins.
+/// Where a listener begins: with the event after this one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Since {
-    /// With the next event; this is the id of the last one so far.
-    Now(u64),
-    /// After the event of this id.
+    /// The last one the client has seen, or the last there is.
     After(u64),
+    /// The same, where it cannot be known how many the client missed before.
+    Lost(u64),
 }
 
 /// A stream of events to one client.
@@ -42,6 +42,7 @@ pub(crate) struct Listener {
     heard: VecDeque<Arc<Event>>,
     /// What is to be sent before the events heard.
     first: Option<Bytes>,
+    heartbeat: Duration,
     silence: Pin<Box<Sleep>>,
     closing: BoxFuture<'static, ()>,
     closed: bool,
@@ -49,20 +50,18 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// `closing` turns true, or loses its sender, when the server ends.
+    /// `closing` turns true, or loses its sender, when the server ends; `heartbeat` is usually [`HEARTBEAT`].
     pub(crate) fn new(
         bus: Arc<dyn EventBus>,
         topics: Arc<[TopicPattern]>,
         since: Since,
+        heartbeat: Duration,
         mut closing: watch::Receiver<bool>,
         turn: OwnedSemaphorePermit,
     ) -> Self {
-        let newest = bus.last();
         let (last, first) = match since {
-            Since::Now(last) => (last, hello(last)),
-            // An id that was never given: it is from another server, or made up.
-            Since::After(id) if id > newest => (newest, gap(newest, None)),
-            Since::After(id) => (id, hello(id)),
+            Since::After(last) => (last, hello(last)),
+            Since::Lost(last) => (last, gap(last, None)),
         };
         Self {
             bus,
@@ -71,7 +70,8 @@ impl Listener {
             looking: None,
             heard: VecDeque::new(),
             first: Some(first),
-            silence: Box::pin(tokio::time::sleep(HEARTBEAT)),
+            heartbeat,
+            silence: Box::pin(tokio::time::sleep(heartbeat)),
             closing: Box::pin(async move {
                 let _gone = closing.wait_for(|closing| *closing).await;
             }),
@@ -156,7 +156,7 @@ impl http_body::Body for Listener {
                 Bytes::from_static(b": still here\n\n")
             }
         };
-        this.silence = Box::pin(tokio::time::sleep(HEARTBEAT));
+        this.silence = Box::pin(tokio::time::sleep(this.heartbeat));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
@@ -193,12 +193,17 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_silent_stream_shows_that_it_lives_and_ends_with_the_server() {
         let closing = watch::Sender::new(false);
         let turn = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
         let bus = Arc::new(LocalBus::new(Arc::new(Stopped)));
-        let mut stream = Listener::new(bus, [].into(), Since::Now(0), closing.subscribe(), turn);
+        let (now, often, closed) = (
+            Since::After(0),
+            Duration::from_millis(5),
+            closing.subscribe(),
+        );
+        let mut stream = Listener::new(bus, [].into(), now, often, closed, turn);
         let mut said = Vec::new();
         for _ in 0..3 {
             let frame = stream.frame().await.unwrap().unwrap();

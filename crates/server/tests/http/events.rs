@@ -80,6 +80,8 @@ async fn the_head_asks_proxies_to_pass_events_on() {
 #[tokio::test]
 async fn a_client_goes_on_where_it_was() {
     let world = world().await;
+    // The server has begun once it answers; what was before is not its own.
+    assert_eq!(world.get("/healthz").await.status, 200);
     let first = world.event("a", "1").id;
     world.event("a", "2");
     let header = listen("").header("Last-Event-ID", &first.to_string());
@@ -98,12 +100,15 @@ async fn a_client_goes_on_where_it_was() {
 #[tokio::test]
 async fn lost_events_are_a_gap() {
     let world = world().await;
-    let future = format!("?last_event_id={}", world.bus.last() + 1_000);
-    let mut socket = TcpStream::connect(world.address).await.unwrap();
-    socket.write_all(&listen(&future).bytes()).await.unwrap();
-    let heard = hear(&mut socket, "}\n\n").await;
-    assert_eq!(data(&heard, "weir.gap"), json!({"missed": null}));
     let before = world.bus.last();
+    for elsewhere in [1, before - 1, before + 1_000] {
+        let mut socket = TcpStream::connect(world.address).await.unwrap();
+        let request = listen(&format!("?last_event_id={elsewhere}"));
+        socket.write_all(&request.bytes()).await.unwrap();
+        let heard = hear(&mut socket, "}\n\n").await;
+        assert_eq!(data(&heard, "weir.gap"), json!({"missed": null}));
+        assert!(heard.contains(&format!("id: {before}\n")), "{heard}");
+    }
     for _ in 0..10_005 {
         world.event("a", "1");
     }

@@ -125,7 +125,8 @@ mod tests {
         assert_eq!(plain("a\u{1b}[31m\n\u{9b}b\u{202e}c"), "a [31m  b c");
         assert_eq!(cell(&json!("x\u{7}")), "x ");
         assert_eq!(cell(&json!(["a", "b\n"])), "a, b ");
-        assert_eq!(cell(&json!({"a": 1.50})), "{\"a\":1.50}");
+        let number: Value = serde_json::from_str("{\"a\": 1.50}").unwrap();
+        assert_eq!(cell(&number), "{\"a\":1.50}");
         assert_eq!(cell(&Value::Null), "");
     }
 
