@@ -13,19 +13,18 @@
 //! print all of that when they fail.
 //!
 //! ```no_run
-//! use weir_testkit::{Kit, Upstream};
 //! use weir_testkit::serde_json::json;
+//! use weir_testkit::{Kit, Upstream};
 //!
-//! #[test]
-//! fn tells_the_price() {
-//!     let shop = Kit::new()
-//!         .plugin("target/wasm32-wasip2/release/shop.wasm")
-//!         .settings(r#"grants.http = { allow = ["https://prices.example.com"] }"#)
-//!         .upstream(Upstream::get("https://prices.example.com/tea").json(&json!({"eur": 3})))
-//!         .start_blocking()
-//!         .unwrap();
-//!     shop.chat("tea").assert_text("3 euros").assert_nothing_denied();
-//! }
+//! # fn main() -> Result<(), weir_testkit::KitError> {
+//! let shop = Kit::new()
+//!     .plugin("dist/shop.wasm")
+//!     .settings(r#"grants.http = { allow = ["https://prices.example.com"] }"#)
+//!     .upstream(Upstream::get("https://prices.example.com/tea").json(&json!({"eur": 3})))
+//!     .start_blocking()?;
+//! shop.chat("tea").assert_text("3 euros").assert_nothing_denied();
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! A test that is `async` uses [`Kit::start`] and awaits the same calls on a [`Running`]; both do their work on threads of the kit's own, with

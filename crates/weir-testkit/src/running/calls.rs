@@ -231,7 +231,9 @@ impl Running {
     ) -> impl Future<Output = Result<Reply, Failed>> + Send + 'static {
         let engine = Arc::clone(&self.world.engine);
         let test = self.world.test.clone();
-        let step = move |context: String| -> BoxFuture<'static, Result<String, StageError>> {
+        let step = move |context: String,
+                         _cause: Cause|
+              -> BoxFuture<'static, Result<String, StageError>> {
             let context: Value = serde_json::from_str(&context).unwrap_or(Value::String(context));
             let _once = taken.set(context.clone());
             let outcome = step(context)

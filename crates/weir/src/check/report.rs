@@ -182,11 +182,11 @@ impl fmt::Display for Report {
         match self.refused.as_slice() {
             [] => write!(f, "{}: ok", self.file)?,
             // A single reason without more to say fits on the line.
-            [only] if only.line.is_none() => write!(f, "{}: {}", self.file, only.why)?,
+            [only] if only.line.is_none() => write!(f, "{}: {}", self.file, plain(&only.why))?,
             reasons => {
                 write!(f, "{}: it would be refused", self.file)?;
                 for reason in reasons {
-                    write!(f, "\n  refused: {}", reason.why)?;
+                    write!(f, "\n  refused: {}", plain(&reason.why))?;
                     if let (Some(line), Some(place)) = (&reason.line, &reason.place) {
                         write!(f, "; to grant it, write in {place}: {line}")?;
                     }
@@ -206,7 +206,9 @@ impl fmt::Display for Plugin {
         write!(
             f,
             "\n  {} {} ({})",
-            manifest.id, manifest.version, manifest.name
+            manifest.id,
+            manifest.version,
+            plain(&manifest.name).replace('\n', " ")
         )?;
         let kib = self.size.div_ceil(1024);
         write!(f, "\n  track {}, {kib} KiB", self.track)?;
@@ -256,7 +258,7 @@ impl fmt::Display for Plugin {
         }
         self.notes
             .iter()
-            .try_for_each(|note| write!(f, "\n  note: {note}"))
+            .try_for_each(|note| write!(f, "\n  note: {}", plain(note)))
     }
 }
 
@@ -271,4 +273,24 @@ fn row<T: fmt::Display>(
         return Ok(());
     }
     write!(f, "\n  {title}: {}", entries.join(", "))
+}
+
+/// Text of a plugin nobody knows yet, without what would steer a terminal.
+fn plain(text: &str) -> String {
+    let steers = |c: char| c.is_control() && c != '\n';
+    text.chars()
+        .map(|c| if steers(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        let report = Report::refused(Path::new("a.wasm"), "init said \u{1b}[2J\rok\nagain".into());
+        let shown = report.to_string();
+        assert_eq!(shown, "a.wasm: init said \u{fffd}[2J\u{fffd}ok\nagain");
+    }
 }

@@ -158,7 +158,7 @@ async fn hook(host: &Host, arguments: &InvokeArgs) -> anyhow::Result<()> {
     let taken = Arc::new(OnceLock::new());
     let step = {
         let taken = Arc::clone(&taken);
-        move |context: String| -> BoxFuture<'static, Result<String, StageError>> {
+        move |context: String, _: Cause| -> BoxFuture<'static, Result<String, StageError>> {
             let _once = taken.set(context);
             Box::pin(std::future::ready(Ok(result)))
         }
