@@ -14,6 +14,7 @@ use engine::{Engine, LocalBus, Options, Ports, Step};
 use model::BoxFuture;
 use model::component::{ComponentFile, FileName};
 use model::error::LoadError;
+use model::exchange::Cause;
 use model::hooks::Point;
 use model::id::PluginId;
 use model::plugin::{Admission, Candidate, Loader};
@@ -104,7 +105,7 @@ fn engine() -> Arc<Engine> {
 }
 
 fn step() -> Step {
-    Box::new(|context| Box::pin(std::future::ready(Ok(context))))
+    Box::new(|context, _| Box::pin(std::future::ready(Ok(context))))
 }
 
 /// Nanoseconds a step.
@@ -133,7 +134,7 @@ fn main() {
         for _ in 0..ROUNDS {
             alone.push(
                 timed(async || {
-                    let done = step()(String::new()).await;
+                    let done = step()(String::new(), Cause::default()).await;
                     std::hint::black_box(done.is_ok());
                 })
                 .await,

@@ -35,7 +35,8 @@ impl Engine {
         if self.hooked.at(Point::ChatRequest) || self.hooked.at(Point::ChatReply) {
             return Box::pin(self.chat_with_hooks(target, request, reply)).await;
         }
-        self.run_chat(target, request, reply).await
+        self.run_chat(target, request, reply, Cause::default())
+            .await
     }
 
     /// Runs a chat itself, without hooks.
@@ -44,9 +45,10 @@ impl Engine {
         target: &Target,
         request: ChatRequest,
         reply: Box<dyn Reply>,
+        cause: Cause,
     ) -> Result<(), StageError> {
         let lease = self.enter(&target.slot, Call::Chat).await?;
-        let result = lease.plugin().chat(request, reply, Cause::default()).await;
+        let result = lease.plugin().chat(request, reply, cause).await;
         lease.finish(result)
     }
 
@@ -118,7 +120,8 @@ impl Engine {
         if self.hooked.at(point) {
             return Box::pin(self.filter_with_hooks(slot, direction, message)).await;
         }
-        self.run_filter(slot, direction, message).await
+        self.run_filter(slot, direction, message, Cause::default())
+            .await
     }
 
     /// Runs a filter itself, without hooks.
@@ -127,16 +130,14 @@ impl Engine {
         slot: &Arc<Slot>,
         direction: Direction,
         message: FilterMessage,
+        cause: Cause,
     ) -> Result<String, StageError> {
         let call = match direction {
             Direction::Inlet => Call::Inlet,
             Direction::Outlet => Call::Outlet,
         };
         let lease = self.enter(slot, call).await?;
-        let result = lease
-            .plugin()
-            .filter(direction, message, Cause::default())
-            .await;
+        let result = lease.plugin().filter(direction, message, cause).await;
         lease.finish(result)
     }
 

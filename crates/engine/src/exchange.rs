@@ -141,7 +141,7 @@ impl Engine {
                 }
             }
         };
-        let step = Box::new(|context| -> BoxFuture<'static, _> { Box::pin(step(context)) });
+        let step = Box::new(|context, _| -> BoxFuture<'static, _> { Box::pin(step(context)) });
         let cause = caller.cause.and(&caller.plugin);
         let done = self.step(Point::EventEmitted, cause, context, step).await;
         match (done, full.get()) {
@@ -201,11 +201,11 @@ impl Engine {
         point: String,
         context: String,
     ) -> Result<String, FireError> {
-        let cause = caller.cause.and(&caller.plugin);
-        if cause.chain.len() > MAX_DEPTH {
+        let cause = caller.cause.call_by(&caller.plugin);
+        if cause.depth > MAX_DEPTH {
             return Err(FireError::TooDeep);
         }
-        let nothing = Box::new(|context| -> BoxFuture<'static, _> {
+        let nothing = Box::new(|context, _cause| -> BoxFuture<'static, _> {
             Box::pin(std::future::ready(Ok(context)))
         });
         let done = self.with_hooks(&point, cause, context, nothing).await;
@@ -341,11 +341,8 @@ impl Exchange for Switchboard {
     }
 
     fn present(&self, plugin: &str) -> bool {
-        self.engine().is_some_and(|engine| {
-            let catalog = engine.catalog.load();
-            let slot = catalog.plugin(plugin);
-            slot.is_some_and(|s| s.current.load().is_some())
-        })
+        let (engine, id) = (self.engine(), PluginId::new(plugin));
+        engine.is_some_and(|engine| id.is_ok_and(|id| engine.is_at_work(&id)))
     }
 
     fn providers(&self, capability: &str) -> Vec<PluginId> {

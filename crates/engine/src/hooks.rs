@@ -21,9 +21,10 @@ use crate::metrics::Call;
 pub(crate) use index::{Chain, Hook, HookIndex};
 pub use status::{HookStatus, PointStatus};
 
-/// The step at a point: takes the context, JSON text, and answers the result, JSON text.
-pub type Step =
-    Box<dyn FnOnce(String) -> BoxFuture<'static, Result<String, StageError>> + Send + 'static>;
+/// The step at a point: takes the context, JSON text, and the cause of what it does, with the hooks that wait for it; answers the result, JSON text.
+pub type Step = Box<
+    dyn FnOnce(String, Cause) -> BoxFuture<'static, Result<String, StageError>> + Send + 'static,
+>;
 
 /// At which core points there are hooks: one atomic load tells a step that there are none.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ impl Engine {
         if self.hooked.at(point) {
             self.with_hooks(point.name(), Cause::default(), context, step)
         } else {
-            step(context)
+            step(context, Cause::default())
         }
     }
 
@@ -76,7 +77,7 @@ impl Engine {
         if self.hooked.at(point) {
             self.with_hooks(point.name(), cause, context, step)
         } else {
-            step(context)
+            step(context, cause)
         }
     }
 
@@ -89,7 +90,7 @@ impl Engine {
         step: Step,
     ) -> BoxFuture<'static, Result<String, StageError>> {
         let Some((point, chain)) = self.catalog.load().hooks.at(point) else {
-            return step(context);
+            return step(context, cause);
         };
         let engine = Arc::clone(self);
         let onion = Onion {
@@ -134,7 +135,7 @@ impl Onion {
             let mut rest = chain.hooks.iter().enumerate().skip(from);
             let mut result = loop {
                 let Some((index, hook)) = rest.next() else {
-                    break step(kept(&mut context, &afters)).await?;
+                    break step(kept(&mut context, &afters), self.cause.clone()).await?;
                 };
                 // Nobody is called about what it is itself the cause of.
                 if self.cause.has(&hook.slot.id) {
@@ -191,7 +192,7 @@ impl Onion {
         match self.call(hook, context, None).await {
             Ok(result) => Ok(result),
             Err(ended) => match self.or_skip(hook, ended, fallback) {
-                Ok(context) => step(context).await,
+                Ok(context) => step(context, self.cause.clone()).await,
                 Err(error) => Err(error),
             },
         }

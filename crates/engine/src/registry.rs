@@ -7,6 +7,8 @@ use model::id::PluginId;
 use serde_json::{Map, Value};
 
 use crate::Engine;
+use crate::catalog::Entry;
+use crate::status::{PluginState, state_of};
 
 /// A capability and who provides it.
 #[derive(Debug, Clone)]
@@ -38,7 +40,8 @@ impl Engine {
     pub fn capabilities(&self) -> Vec<CapabilityStatus> {
         let catalog = self.catalog.load_full();
         let mut all: BTreeMap<String, Vec<ProviderStatus>> = BTreeMap::new();
-        for (slot, _) in catalog.slots().filter(|(s, _)| s.current.load().is_some()) {
+        let at_work = |entry: &Entry| state_of(entry) == PluginState::Started;
+        for (slot, _) in catalog.slots().filter(|(_, e)| at_work(e)) {
             let about = Arc::clone(&slot.face.load().about);
             for (name, provided) in &about.manifest.provides {
                 let preferred = self.rank(name, &slot.id).is_some();

@@ -19,17 +19,29 @@ pub const MAX_DEPTH: usize = 8;
 pub struct Cause {
     /// The plugins that wait for the call, the first caller first.
     pub chain: Arc<[PluginId]>,
+    /// How many calls of plugins by plugins are under way in it; hooks that wait for a step are in the chain and not counted.
+    pub depth: usize,
     /// How many events and casts led here, each caused by the one before.
     pub events: usize,
 }
 
 impl Cause {
-    /// The cause of what this plugin now asks for.
+    /// The cause of what happens while this plugin waits.
     #[must_use]
     pub fn and(&self, plugin: &PluginId) -> Self {
         Self {
             chain: self.chain.iter().chain([plugin]).cloned().collect(),
+            depth: self.depth,
             events: self.events,
+        }
+    }
+
+    /// The cause of a call that this plugin makes.
+    #[must_use]
+    pub fn call_by(&self, plugin: &PluginId) -> Self {
+        Self {
+            depth: self.depth + 1,
+            ..self.and(plugin)
         }
     }
 
@@ -38,6 +50,7 @@ impl Cause {
     pub fn deferred(&self) -> Self {
         Self {
             chain: Arc::default(),
+            depth: 0,
             events: self.events + 1,
         }
     }

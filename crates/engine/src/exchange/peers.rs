@@ -23,12 +23,12 @@ impl Engine {
         payload: String,
         timeout: Duration,
     ) -> Result<String, PeerError> {
-        let cause = caller.cause.and(&caller.plugin);
+        let cause = caller.cause.call_by(&caller.plugin);
         if cause.has(&callee) {
             let chain = cause.chain.iter().chain([&callee]);
             return Err(PeerError::Cycle(chain.map(ToString::to_string).collect()));
         }
-        if cause.chain.len() > MAX_DEPTH {
+        if cause.depth > MAX_DEPTH {
             return Err(PeerError::TooDeep);
         }
         let slot = self.peer(&callee)?;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
-use super::filter::{Changed, or_null, quoted, unfit};
+use super::filter::{Changed, or_null, quoted, unfit, words};
 use crate::Engine;
 use crate::catalog::Target;
 
@@ -139,24 +139,27 @@ impl Engine {
         let context = format!(r#"{about}"body":{}}}"#, request.body);
         let before = context.clone();
         let (engine, to, out) = (Arc::clone(self), target.clone(), answer.clone());
-        let step = move |context: String| async move {
+        let step = move |context: String, cause: Cause| async move {
             let request = if context == before {
                 request
             } else {
                 changed(&to, request, &context)?
             };
-            engine.run_chat(&to, request, Box::new(out.clone())).await?;
+            engine
+                .run_chat(&to, request, Box::new(out.clone()), cause)
+                .await?;
             let written = out.0.lock().await;
             let (items, bytes) = (written.items, written.bytes);
             Ok(format!(r#"{{"items":{items},"bytes":{bytes}}}"#))
         };
-        let step = Box::new(|context| -> BoxFuture<'static, _> { Box::pin(step(context)) });
+        let step =
+            Box::new(|context, cause| -> BoxFuture<'static, _> { Box::pin(step(context, cause)) });
         let result = self.step(point, Cause::default(), context, step).await?;
         let result: Requested = serde_json::from_str(&result).map_err(|e| {
             unfit(
                 point,
                 &target.slot,
-                format!("the result after the hooks: {e}"),
+                format!("the result after the hooks: {}", words(&e)),
             )
         })?;
         if let Some(text) = result.text {
@@ -181,8 +184,13 @@ impl Engine {
         };
         let (out, slot) = (answer.clone(), Arc::clone(&target.slot));
         let step = move |context: String| async move {
-            let replied: Replied<'_> = serde_json::from_str(&context)
-                .map_err(|e| unfit(point, &slot, format!("the context after the hooks: {e}")))?;
+            let replied: Replied<'_> = serde_json::from_str(&context).map_err(|e| {
+                unfit(
+                    point,
+                    &slot,
+                    format!("the context after the hooks: {}", words(&e)),
+                )
+            })?;
             let mut written = out.0.lock().await;
             let sent = if written.hold {
                 let object = replied.object.map(RawValue::get);
@@ -192,7 +200,7 @@ impl Engine {
             };
             Ok(format!(r#"{{"sent":{sent}}}"#))
         };
-        let step = Box::new(|context| -> BoxFuture<'static, _> { Box::pin(step(context)) });
+        let step = Box::new(|context, _| -> BoxFuture<'static, _> { Box::pin(step(context)) });
         self.step(point, Cause::default(), context, step).await?;
         Ok(())
     }

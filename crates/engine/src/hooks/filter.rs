@@ -28,12 +28,21 @@ impl<'a> Changed<'a> {
     pub(super) fn read(point: Point, slot: &Slot, context: &'a str) -> Result<Self, StageError> {
         let wrong =
             |what: String| unfit(point, slot, format!("the context after the hooks: {what}"));
-        let read: Self = serde_json::from_str(context).map_err(|e| wrong(e.to_string()))?;
+        let read: Self = serde_json::from_str(context).map_err(|e| wrong(words(&e)))?;
         if read.body.get().starts_with('{') {
             Ok(read)
         } else {
             Err(wrong("body: an object is needed".into()))
         }
+    }
+}
+
+/// What serde says, without the names of our types.
+pub(super) fn words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(", expected struct ") {
+        Some((what, _)) => format!("{what}; an object is needed"),
+        None => text,
     }
 }
 
@@ -85,7 +94,7 @@ impl Engine {
             message.body,
         );
         let (engine, filter) = (Arc::clone(self), Arc::clone(slot));
-        let step = move |context: String| async move {
+        let step = move |context: String, cause: Cause| async move {
             let changed = Changed::read(point, &filter, &context)?;
             let text = |raw: &RawValue| raw.get().to_owned();
             let message = FilterMessage {
@@ -94,13 +103,22 @@ impl Engine {
                 metadata: changed.metadata.map(text),
                 model: message.model,
             };
-            let body = engine.run_filter(&filter, direction, message).await?;
+            let body = engine
+                .run_filter(&filter, direction, message, cause)
+                .await?;
             Ok(format!(r#"{{"body":{body}}}"#))
         };
-        let step = Box::new(|context| -> model::BoxFuture<'static, _> { Box::pin(step(context)) });
+        let step = Box::new(|context, cause| -> model::BoxFuture<'static, _> {
+            Box::pin(step(context, cause))
+        });
         let result = self.step(point, Cause::default(), context, step).await?;
-        let result: Filtered<'_> = serde_json::from_str(&result)
-            .map_err(|e| unfit(point, slot, format!("the result after the hooks: {e}")))?;
+        let result: Filtered<'_> = serde_json::from_str(&result).map_err(|e| {
+            unfit(
+                point,
+                slot,
+                format!("the result after the hooks: {}", words(&e)),
+            )
+        })?;
         Ok(result.body.get().to_owned())
     }
 }

@@ -41,7 +41,7 @@ impl Engine {
             *lock(&out) = Some(loaded);
             answer
         };
-        let step = Box::new(|context| -> BoxFuture<'static, _> { Box::pin(step(context)) });
+        let step = Box::new(|context, _| -> BoxFuture<'static, _> { Box::pin(step(context)) });
         let cause = Cause::default().and(&about.manifest.id);
         let done = self.step(Point::PluginLoad, cause, context, step).await;
         let loaded = lock(&outcome).take();
@@ -97,7 +97,7 @@ impl Engine {
             *lock(&out) = Some(taken);
             answer
         };
-        let step = Box::new(|context| -> BoxFuture<'static, _> { Box::pin(step(context)) });
+        let step = Box::new(|context, _| -> BoxFuture<'static, _> { Box::pin(step(context)) });
         let cause = Cause::default().and(&manifest.id);
         let done = self
             .step(Point::PluginUnload, cause, context.to_string(), step)

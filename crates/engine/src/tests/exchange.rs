@@ -249,6 +249,7 @@ async fn cycles_and_depth_are_found() {
     let (_engine, switchboard) = start(&world, &[peer("b"), peer("c")], "").await;
     let of = |chain: &[&str]| Cause {
         chain: chain.iter().map(|p| id(p)).collect(),
+        depth: chain.len(),
         events: 0,
     };
     let from = |plugin: &str, chain: &[&str]| Caller {
@@ -319,6 +320,7 @@ async fn points_of_plugins_run_the_hooks_there() {
         plugin: id("a"),
         cause: Cause {
             chain: (0..MAX_DEPTH).map(|n| id(&format!("p{n}"))).collect(),
+            depth: MAX_DEPTH,
             events: 0,
         },
     };

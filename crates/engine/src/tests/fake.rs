@@ -481,9 +481,13 @@ impl Plugin for FakePlugin {
         self: Arc<Self>,
         request: ChatRequest,
         mut reply: Box<dyn Reply>,
-        _cause: Cause,
+        cause: Cause,
     ) -> BoxFuture<'static, Result<(), StageError>> {
         Box::pin(async move {
+            if !cause.chain.is_empty() {
+                self.world
+                    .note(format!("{self} chats while {:?} wait", cause.chain));
+            }
             // The version before and after everything it waits for: an answer never mixes.
             reply.write(Item::Text(self.to_string())).await.unwrap();
             self.act(&request.body).await?;

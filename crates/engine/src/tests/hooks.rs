@@ -38,7 +38,7 @@ async fn engine(world: &Arc<World>, plugins: &[Value]) -> Arc<Engine> {
 
 /// Takes a step at a point; the step answers `{"step": <context>}`.
 async fn at(engine: &Arc<Engine>, point: Point) -> Result<Value, StageError> {
-    let step: Step = Box::new(|context| {
+    let step: Step = Box::new(|context, _| {
         Box::pin(async move {
             Ok(json!({"step": serde_json::from_str::<Value>(&context).unwrap()}).to_string())
         })
@@ -165,7 +165,7 @@ async fn an_error_of_the_step_passes_through_an_around_hook() {
         fault: Fault::Refused("the step's own".into()),
     };
     let told = error.clone();
-    let step: Step = Box::new(move |_| Box::pin(std::future::ready(Err(error))));
+    let step: Step = Box::new(move |_, _| Box::pin(std::future::ready(Err(error))));
     let seen = engine
         .at_point(Point::RunStart, "{}".into(), step)
         .await

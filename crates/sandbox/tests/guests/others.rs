@@ -91,6 +91,7 @@ fn with(grants: Grants) -> PluginSettings {
 fn because() -> Cause {
     Cause {
         chain: Arc::from([PluginId::new("first").unwrap()]),
+        depth: 1,
         events: 2,
     }
 }
