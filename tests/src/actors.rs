@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::guests;
 use crate::server::{Server, Setup};
+use crate::wait::{PATIENCE, until};
 
 /// What stands before the room for a manifest.
 const MARK: &[u8] = b"WEIR-ACTOR-MANIFEST:";
@@ -53,6 +54,55 @@ impl Setup {
 }
 
 impl Server {
+    /// Puts a guest into the folder of a running server, with the settings that lie beside it. The server finds it.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn install(&self, guest: &str) {
+        let path = guests::path(guest);
+        let name = path.file_name().expect("a file name");
+        let target = self.plugins().join(name);
+        let settings = path.with_extension("toml");
+        if settings.is_file() {
+            std::fs::copy(settings, target.with_extension("toml")).expect("settings");
+        }
+        std::fs::copy(path, target).expect("a component");
+    }
+
+    /// Stops a plugin.
+    ///
+    /// # Panics
+    /// When the server does not let it.
+    pub async fn stop(&self, plugin: &str) {
+        self.managed(plugin, "stop").await;
+    }
+
+    /// Starts a plugin that was stopped.
+    ///
+    /// # Panics
+    /// As [`Server::stop`].
+    pub async fn restart(&self, plugin: &str) {
+        self.managed(plugin, "start").await;
+    }
+
+    /// Waits until what is shown of one plugin is as wanted.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    pub async fn until_shown(&self, plugin: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let path = format!("/api/v1/plugins/{plugin}");
+        until(plugin, PATIENCE, async || {
+            Some(self.get(&path).await.json()).filter(&wanted)
+        })
+        .await
+    }
+
+    async fn managed(&self, plugin: &str, what: &str) {
+        let path = format!("/api/v1/plugins/{plugin}/{what}");
+        let answer = self.call("POST", &path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    }
+
     /// Tells an actor to do something, through its pipe: what it answers.
     ///
     /// # Panics

@@ -8,5 +8,6 @@ pub mod load;
 pub mod neighbour;
 pub mod process;
 pub mod server;
+pub mod sse;
 pub mod upstream;
 pub mod wait;

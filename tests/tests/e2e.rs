@@ -10,12 +10,22 @@ mod command_line;
 mod corpus;
 #[path = "e2e/egress.rs"]
 mod egress;
+#[path = "e2e/events.rs"]
+mod events;
+#[path = "e2e/grants.rs"]
+mod grants;
+#[path = "e2e/hook_misdeeds.rs"]
+mod hook_misdeeds;
+#[path = "e2e/hooks.rs"]
+mod hooks;
 #[path = "e2e/hostile.rs"]
 mod hostile;
 #[path = "e2e/hostile_load.rs"]
 mod hostile_load;
 #[path = "e2e/hostile_neighbour.rs"]
 mod hostile_neighbour;
+#[path = "e2e/hostile_system.rs"]
+mod hostile_system;
 #[path = "e2e/install.rs"]
 mod install;
 #[path = "e2e/kit.rs"]
@@ -24,6 +34,8 @@ mod kit;
 mod languages;
 #[path = "e2e/life.rs"]
 mod life;
+#[path = "e2e/peers.rs"]
+mod peers;
 #[path = "e2e/reload.rs"]
 mod reload;
 #[path = "e2e/remote.rs"]

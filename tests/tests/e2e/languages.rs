@@ -1,47 +1,75 @@
-//! The contract is not Rust's: plugins written in Python and JavaScript answer like any other.
+//! The contract is not Rust's: plugins written in Python and JavaScript answer, hook in and hear events like any other.
 
-use e2e::guests;
-use e2e::server::Setup;
+use e2e::server::{Server, Setup};
+use e2e::wait::{PATIENCE, until};
+use serde_json::json;
 
-async fn answers(prefix: &str) {
-    let name = guests::list("examples")
-        .into_iter()
-        .find(|n| n.starts_with(prefix));
-    let name = name.unwrap_or_else(|| panic!("no {prefix}*.wasm: run `just guests-other`"));
-    let server = Setup::new()
-        .guest(&format!("examples/{name}"))
-        .start()
-        .await;
-    let plugin = server
-        .until_plugin(&name, e2e::wait::PATIENCE * 4, |p| {
-            matches!(p["state"].as_str(), Some("started" | "failed"))
-        })
-        .await;
+/// Compiling an interpreter takes its time.
+async fn started(server: &Server, plugin: &str) {
+    let up = |p: &serde_json::Value| matches!(p["state"].as_str(), Some("started" | "failed"));
+    let file = format!("{plugin}.wasm");
+    let plugin = server.until_plugin(&file, PATIENCE * 8, up).await;
     assert_eq!(plugin["state"], "started", "{plugin}");
-    let id = plugin["id"].as_str().unwrap();
-    if plugin["kind"] == "filter" {
-        let body = serde_json::json!({"body": {"model": "m", "messages": [{"role": "user", "content": "Weir"}]}});
-        let answer = server.post(&format!("/{id}/filter/inlet"), &body).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        assert!(answer.json()["messages"].is_array(), "{}", answer.text());
-    } else {
-        let answer = server.chat(id, "Weir").await;
-        assert!(answer.content().contains("Weir"), "{}", answer.text());
-        let streamed = server.stream(id, "Weir").await;
-        assert!(
-            streamed.complete && streamed.text().contains("[DONE]"),
-            "{}",
-            streamed.text()
-        );
-    }
 }
 
+async fn chats(server: &Server, id: &str) {
+    let answer = server.chat(id, "Weir").await;
+    assert!(answer.content().contains("Weir"), "{}", answer.text());
+    let streamed = server.stream(id, "Weir").await;
+    assert!(
+        streamed.complete && streamed.text().contains("[DONE]"),
+        "{}",
+        streamed.text()
+    );
+}
+
+/// A pipe; and a subscriber that calls a peer.
 #[tokio::test]
 async fn python() {
-    answers("python-").await;
+    let server = Setup::new()
+        .config("[runtime]\nboot_wait_s = 1\n")
+        .guest("examples/python-greet.wasm")
+        .guest("examples/python-reply.wasm")
+        .guest("examples/bridge.wasm")
+        .guest("examples/integration.wasm")
+        .start()
+        .await;
+    started(&server, "python-greet").await;
+    chats(&server, "python-greet").await;
+    started(&server, "python-reply").await;
+    let sent = server.chat("integration", "send python-reply hi").await;
+    assert!(sent.content().contains("on its way"), "{}", sent.text());
+    until("the letter is answered", PATIENCE, async || {
+        let letters = server.chat("integration", "letters").await.content();
+        letters.contains("Re: hi").then_some(())
+    })
+    .await;
 }
 
+/// A filter; and a hook that emits events.
 #[tokio::test]
 async fn javascript() {
-    answers("javascript-").await;
+    let server = Setup::new()
+        .config("[runtime]\nboot_wait_s = 1\n")
+        .guest("examples/javascript-footer.wasm")
+        .guest("examples/javascript-announce.wasm")
+        .guest("examples/echo.wasm")
+        .start()
+        .await;
+    started(&server, "javascript-footer").await;
+    let body = json!({"body": {"model": "m", "messages": [{"role": "user", "content": "Weir"}]}});
+    for way in ["inlet", "outlet"] {
+        let path = format!("/javascript-footer/filter/{way}");
+        let answer = server.post(&path, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.json()["messages"].is_array(), "{}", answer.text());
+    }
+    started(&server, "javascript-announce").await;
+    let mut stream = server.listen("?topic=chats.*", None).await;
+    chats(&server, "echo").await;
+    for event in stream.take(2).await {
+        assert_eq!(event.topic, "chats.answered");
+        assert_eq!(event.data["origin"], "javascript-announce");
+        assert_eq!(event.payload()["plugin"], "echo", "{event:?}");
+    }
 }
