@@ -6,8 +6,14 @@ mod api;
 mod boot;
 #[path = "e2e/command_line.rs"]
 mod command_line;
+#[path = "e2e/compat.rs"]
+mod compat;
 #[path = "e2e/corpus.rs"]
 mod corpus;
+#[path = "e2e/dependencies.rs"]
+mod dependencies;
+#[path = "e2e/dependencies_unload.rs"]
+mod dependencies_unload;
 #[path = "e2e/egress.rs"]
 mod egress;
 #[path = "e2e/events.rs"]
@@ -20,6 +26,8 @@ mod hook_misdeeds;
 mod hooks;
 #[path = "e2e/hostile.rs"]
 mod hostile;
+#[path = "e2e/hostile_lifecycle.rs"]
+mod hostile_lifecycle;
 #[path = "e2e/hostile_load.rs"]
 mod hostile_load;
 #[path = "e2e/hostile_neighbour.rs"]
@@ -42,6 +50,8 @@ mod reload;
 mod remote;
 #[path = "e2e/structure.rs"]
 mod structure;
+#[path = "e2e/supervision.rs"]
+mod supervision;
 #[path = "e2e/valves.rs"]
 mod valves;
 #[path = "e2e/watch.rs"]
