@@ -187,8 +187,8 @@ async fn the_life_of_plugins_is_told_in_order() {
     assert_eq!(names(&told(2).await), ["stopping", "stopped"]);
     // A plugin hears the same.
     let events = heard(&server, "watch", 10).await;
-    let of_echo = events.iter().filter(|e| e["payload"]["plugin"] == "echo");
-    let last = of_echo.last().unwrap();
+    let mut of_echo = events.iter().filter(|e| e["payload"]["plugin"] == "echo");
+    let last = of_echo.next_back().unwrap();
     assert_eq!(last["topic"], "weir.plugin.stopped", "{last}");
 }
 
@@ -264,6 +264,32 @@ async fn with_back_pressure_nothing_is_lost() {
     assert_eq!(numbers(&all), (0..20).collect::<Vec<_>>());
     let waiting = server.get("/api/v1/plugins/patient").await.json()["waiting"].clone();
     assert_eq!(waiting["events_dropped"], 0, "{waiting}");
+}
+
+/// Who emits waits a second for a subscriber that hangs, not longer.
+#[tokio::test]
+async fn back_pressure_ends_after_a_second() {
+    let settings = "reuse = \"single\"\noverflow = \"back_pressure\"\nlimits = { event_queue = 1 }\n[grants]\nevents = true\n";
+    let hangs = json!({"id": "hangs", "version": "1.0.0", "topics": ["orders.*"], "does": {"on_event": "block"}});
+    let server = Setup::new()
+        .guest("system/emitter.wasm")
+        .actor("bus", settings, &hangs)
+        .start()
+        .await;
+    let emit = json!({"emit": "orders.x", "payload": {}});
+    // One is being heard, one waits.
+    assert_eq!(server.tell("emitter", &emit).await, json!({"ok": 1}));
+    server
+        .until_shown("hangs", |p| p["waiting"]["events"] == 0)
+        .await;
+    assert_eq!(server.tell("emitter", &emit).await, json!({"ok": 1}));
+    let watch = Stopwatch::start();
+    assert_eq!(server.tell("emitter", &emit).await, json!({"full": 1}));
+    let waited = watch.elapsed();
+    assert!(
+        (Duration::from_millis(900)..Duration::from_secs(3)).contains(&waited),
+        "{waited:?}"
+    );
 }
 
 /// Without it, who emits never waits, and the oldest events are dropped and counted.

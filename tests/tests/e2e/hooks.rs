@@ -5,6 +5,7 @@ use e2e::guests;
 use e2e::http::Answer;
 use e2e::load::Load;
 use e2e::server::{Server, Setup};
+use e2e::upstream::{Upstream, openai_stream};
 use e2e::wait::PATIENCE;
 use serde_json::{Value, json};
 
@@ -133,6 +134,30 @@ async fn hooks_change_replies_and_what_filters_see() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.json()["messages"][0]["content"], word);
     }
+}
+
+/// What a plugin passes on from an upstream, line by line, is a reply like any other.
+#[tokio::test]
+async fn hooks_see_replies_that_are_passed_on_raw() {
+    let upstream = Upstream::start(vec![(
+        "/v1/chat/completions",
+        openai_stream(&["from", " upstream"]),
+    )])
+    .await;
+    let host = upstream.host;
+    let settings = format!(
+        "valves = {{ base_url = \"http://{host}/v1\", api_key = \"k\" }}\n[grants.http]\nallow = [\"http://{host}\"]\nprivate = [\"127.0.0.0/8\"]\n"
+    );
+    let server = Setup::new()
+        .guest("examples/openai-proxy.wasm")
+        .file("openai-proxy.toml", settings.as_bytes())
+        .guest("system/hook-reply.wasm")
+        .start()
+        .await;
+    let answer = server.chat("openai-proxy", "hi").await;
+    assert_eq!(answer.content(), "from upstream [reply]");
+    let answer = server.stream("openai-proxy", "hi").await;
+    assert_eq!(streamed(&answer), "from upstream");
 }
 
 #[tokio::test]

@@ -4,12 +4,17 @@ use e2e::server::{Server, Setup};
 use e2e::wait::{PATIENCE, until};
 use serde_json::json;
 
-/// Compiling an interpreter takes its time.
-async fn started(server: &Server, plugin: &str) {
+/// Puts plugins into the folder and waits for them. Compiling an interpreter takes its time.
+async fn install(server: &Server, plugins: &[&str]) {
+    for plugin in plugins {
+        server.install(&format!("examples/{plugin}.wasm"));
+    }
     let up = |p: &serde_json::Value| matches!(p["state"].as_str(), Some("started" | "failed"));
-    let file = format!("{plugin}.wasm");
-    let plugin = server.until_plugin(&file, PATIENCE * 8, up).await;
-    assert_eq!(plugin["state"], "started", "{plugin}");
+    for plugin in plugins {
+        let file = format!("{plugin}.wasm");
+        let plugin = server.until_plugin(&file, PATIENCE * 6, up).await;
+        assert_eq!(plugin["state"], "started", "{plugin}");
+    }
 }
 
 async fn chats(server: &Server, id: &str) {
@@ -27,16 +32,12 @@ async fn chats(server: &Server, id: &str) {
 #[tokio::test]
 async fn python() {
     let server = Setup::new()
-        .config("[runtime]\nboot_wait_s = 1\n")
-        .guest("examples/python-greet.wasm")
-        .guest("examples/python-reply.wasm")
         .guest("examples/bridge.wasm")
         .guest("examples/integration.wasm")
         .start()
         .await;
-    started(&server, "python-greet").await;
+    install(&server, &["python-greet", "python-reply"]).await;
     chats(&server, "python-greet").await;
-    started(&server, "python-reply").await;
     let sent = server.chat("integration", "send python-reply hi").await;
     assert!(sent.content().contains("on its way"), "{}", sent.text());
     until("the letter is answered", PATIENCE, async || {
@@ -49,14 +50,8 @@ async fn python() {
 /// A filter; and a hook that emits events.
 #[tokio::test]
 async fn javascript() {
-    let server = Setup::new()
-        .config("[runtime]\nboot_wait_s = 1\n")
-        .guest("examples/javascript-footer.wasm")
-        .guest("examples/javascript-announce.wasm")
-        .guest("examples/echo.wasm")
-        .start()
-        .await;
-    started(&server, "javascript-footer").await;
+    let server = Setup::new().guest("examples/echo.wasm").start().await;
+    install(&server, &["javascript-footer", "javascript-announce"]).await;
     let body = json!({"body": {"model": "m", "messages": [{"role": "user", "content": "Weir"}]}});
     for way in ["inlet", "outlet"] {
         let path = format!("/javascript-footer/filter/{way}");
@@ -64,7 +59,6 @@ async fn javascript() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert!(answer.json()["messages"].is_array(), "{}", answer.text());
     }
-    started(&server, "javascript-announce").await;
     let mut stream = server.listen("?topic=chats.*", None).await;
     chats(&server, "echo").await;
     for event in stream.take(2).await {
