@@ -27,11 +27,12 @@ guests:
 guests-other:
     scripts/build-guests-other.sh
 
-# All tests: format, lints, unit, conformance, end-to-end
+# All tests: format, lints, unit, conformance, end-to-end, and the kit with every kind in Rust and one in Python and in JavaScript
 test: fmt-check guests guests-other lint build
     cargo nextest run --release --workspace --all-features
     cargo test --release --doc --package weir-sdk --all-features
     cd guest-examples && RUSTC=rustc cargo nextest run --target-dir target/lint --release --workspace --lib --bins
+    scripts/test-kit.sh ci
 
 # Start, build, check and test a plugin of every kind in every language, or of some: `just test-kit python pipe`, `just test-kit ci`
 test-kit *words: build
@@ -40,6 +41,10 @@ test-kit *words: build
 # Real clients (the openai SDK, Open WebUI's own functions) against a release build
 test-clients: guests build
     tests/clients/run.sh
+
+# Unloads, reloads and crashes in a loop under load, for two minutes instead of 20 s
+soak: guests build
+    WEIR_SOAK_S=120 cargo nextest run --release --workspace --all-features --no-capture -E 'package(e2e) and test(soak)'
 
 # Warnings are errors
 lint:

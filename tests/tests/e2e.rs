@@ -48,6 +48,8 @@ mod peers;
 mod reload;
 #[path = "e2e/remote.rs"]
 mod remote;
+#[path = "e2e/soak.rs"]
+mod soak;
 #[path = "e2e/structure.rs"]
 mod structure;
 #[path = "e2e/supervision.rs"]
