@@ -286,6 +286,17 @@ impl Lease<'_> {
     }
 }
 
+impl Lease<'_> {
+    /// Notes that the caller waited no longer: how long it waits is the caller's choice, so that it says nothing of the plugin's health.
+    pub(crate) fn time_out(mut self) {
+        self.finished = true;
+        let now = self.engine.ports.clock.monotonic();
+        let took = now.saturating_sub(self.began);
+        self.slot.failed.fetch_add(1, Ordering::Relaxed);
+        self.slot.meters.call(self.call, Outcome::TimedOut, took);
+    }
+}
+
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if !self.finished {

@@ -226,19 +226,17 @@ impl Engine {
         self.supervisor.forget(name);
         let stopped = self.edit(|entries| {
             let entry = entries.get_mut(name)?;
-            let slot = entry.slot.clone()?;
             entry.state = EntryState::Stopped;
-            Some(slot)
+            Some(entry.slot.clone())
         });
         let Some(slot) = stopped else {
-            if self.catalog.load().entries.contains_key(name) {
-                return Ok(Applied::Unchanged);
-            }
             return Err(ManageError::NotFound(name.stem().into()));
         };
-        self.retire(&slot, None, Ending::Stopped);
-        // The index leaves out what has no version.
-        self.reindex();
+        if let Some(slot) = slot {
+            self.retire(&slot, None, Ending::Stopped);
+            // The index leaves out what has no version.
+            self.reindex();
+        }
         Ok(Applied::Removed)
     }
 

@@ -1,6 +1,6 @@
 //! Metrics of plugins' own: each has a prefix with its plugin's id, and each plugin a bounded number of series.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Error;
 use std::sync::Mutex;
 
@@ -17,9 +17,17 @@ use crate::slot::lock;
 /// Upper bounds of the buckets of every histogram, as the contract says.
 const BUCKETS: [f64; 6] = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0];
 
-/// All of them, by the names of their families.
+/// All of them.
 #[derive(Debug, Default)]
-pub(crate) struct GuestMetrics(Mutex<BTreeMap<String, Family>>);
+pub(crate) struct GuestMetrics(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// By the names of the families.
+    families: BTreeMap<String, Family>,
+    /// How many series each plugin has.
+    counts: HashMap<PluginId, usize>,
+}
 
 #[derive(Debug)]
 struct Family {
@@ -58,7 +66,8 @@ impl GuestMetrics {
         } = observation;
         labels.sort();
         let name = format!("weir_guest_{}_{name}", prefix(plugin));
-        let mut families = lock(&self.0);
+        let mut kept = lock(&self.0);
+        let Kept { families, counts } = &mut *kept;
         let kind = kind(value);
         if let Some(family) = families.get_mut(&name) {
             if family.kind.as_str() != kind.as_str() {
@@ -69,10 +78,11 @@ impl GuestMetrics {
                 return true;
             }
         }
-        let all = families.values().flat_map(|f| f.series.keys());
-        if all.filter(|(owner, _)| owner == plugin).count() >= most {
+        let count = counts.entry(plugin.clone()).or_default();
+        if *count >= most {
             return false;
         }
+        *count += 1;
         let family = families.entry(name).or_insert_with(|| Family {
             kind,
             series: BTreeMap::new(),
@@ -85,15 +95,16 @@ impl GuestMetrics {
 
     /// Lets go of what plugins observed that are not there any more.
     pub(crate) fn keep(&self, is_there: impl Fn(&PluginId) -> bool) {
-        let mut families = lock(&self.0);
-        families.retain(|_, family| {
+        let mut kept = lock(&self.0);
+        kept.counts.retain(|plugin, _| is_there(plugin));
+        kept.families.retain(|_, family| {
             family.series.retain(|(plugin, _), _| is_there(plugin));
             !family.series.is_empty()
         });
     }
 
     pub(crate) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
-        for (name, family) in &*lock(&self.0) {
+        for (name, family) in &lock(&self.0).families {
             let help = "A metric of a plugin's own";
             let mut out = encoder.encode_descriptor(name, help, None, family.kind)?;
             for ((plugin, labels), series) in &family.series {
@@ -197,10 +208,10 @@ mod tests {
             "another kind"
         );
         assert!(observe(&metrics, "q", "n", "d", Observed::Histogram(0.5)));
-        assert_eq!(lock(&metrics.0).len(), 2);
+        assert_eq!(lock(&metrics.0).families.len(), 2);
         metrics.keep(|p| p.as_str() == "q");
         assert_eq!(
-            lock(&metrics.0).keys().collect::<Vec<_>>(),
+            lock(&metrics.0).families.keys().collect::<Vec<_>>(),
             ["weir_guest_q_n"]
         );
     }

@@ -17,6 +17,7 @@ use model::exchange::Cause;
 use model::hooks::{HookCall, Mode, Next, OnFailure, Point, PointName};
 
 use crate::Engine;
+use crate::call::Lease;
 use crate::metrics::Call;
 pub(crate) use index::{Chain, Hook, HookIndex};
 pub use status::{HookStatus, PointStatus};
@@ -141,29 +142,42 @@ impl Onion {
                 if self.cause.has(&hook.slot.id) {
                     continue;
                 }
+                if hook.declaration.mode == Mode::After {
+                    afters.push(hook);
+                    continue;
+                }
+                let Some(lease) = self.lease(hook).await? else {
+                    continue;
+                };
                 match hook.declaration.mode {
-                    Mode::Before => context = self.before(hook, context).await?,
-                    Mode::After => afters.push(hook),
+                    Mode::Before => context = self.before(hook, lease, context).await?,
                     Mode::Around => {
                         let context = kept(&mut context, &afters);
-                        break self.around(hook, index + 1, context, step).await?;
+                        break self.around(hook, lease, index + 1, context, step).await?;
                     }
-                    Mode::Replace => {
+                    Mode::After | Mode::Replace => {
                         let context = kept(&mut context, &afters);
-                        break self.replace(hook, context, step).await?;
+                        break self.replace(hook, lease, context, step).await?;
                     }
                 }
             };
             for hook in afters.into_iter().rev() {
-                result = self.after(hook, &context, result).await?;
+                if let Some(lease) = self.lease(hook).await? {
+                    result = self.after(hook, lease, &context, result).await?;
+                }
             }
             Ok(result)
         })
     }
 
-    async fn before(&self, hook: &Hook, context: String) -> Result<String, StageError> {
+    async fn before(
+        &self,
+        hook: &Hook,
+        lease: Lease<'_>,
+        context: String,
+    ) -> Result<String, StageError> {
         let fallback = hook.skips().then(|| context.clone());
-        match self.call(hook, context, None).await {
+        match self.call(hook, lease, context, None).await {
             Ok(context) => Ok(context),
             Err(ended) => self.or_skip(hook, ended, fallback),
         }
@@ -172,11 +186,12 @@ impl Onion {
     async fn after(
         &self,
         hook: &Hook,
+        lease: Lease<'_>,
         context: &str,
         result: String,
     ) -> Result<String, StageError> {
         let both = format!(r#"{{"context":{context},"result":{result}}}"#);
-        match self.call(hook, both, None).await {
+        match self.call(hook, lease, both, None).await {
             Ok(result) => Ok(result),
             Err(ended) => self.or_skip(hook, ended, Some(result)),
         }
@@ -185,11 +200,12 @@ impl Onion {
     async fn replace(
         &self,
         hook: &Hook,
+        lease: Lease<'_>,
         context: String,
         step: Step,
     ) -> Result<String, StageError> {
         let fallback = hook.skips().then(|| context.clone());
-        match self.call(hook, context, None).await {
+        match self.call(hook, lease, context, None).await {
             Ok(result) => Ok(result),
             Err(ended) => match self.or_skip(hook, ended, fallback) {
                 Ok(context) => step(context, self.cause.clone()).await,
@@ -198,15 +214,26 @@ impl Onion {
         }
     }
 
+    /// Gets hold of a hook's plugin; none: the hook does not count. One whose plugin was stopped or replaced by one without it is no hook any more.
+    async fn lease(&self, hook: &Hook) -> Result<Option<Lease<'_>>, StageError> {
+        match self.engine.enter(&hook.slot, Call::Hook).await {
+            Ok(lease) => Ok(Some(lease)),
+            Err(_) if hook.slot.current.load().is_none() => Ok(None),
+            Err(error) => {
+                self.or_skip(hook, Ended::Crashed(error), Some(String::new()))?;
+                Ok(None)
+            }
+        }
+    }
+
     /// Calls a hook's function.
     async fn call(
         &self,
         hook: &Hook,
+        lease: Lease<'_>,
         context: String,
         next: Option<Box<dyn Next>>,
     ) -> Result<String, Ended> {
-        let lease = self.engine.enter(&hook.slot, Call::Hook).await;
-        let lease = lease.map_err(Ended::Crashed)?;
         let call = HookCall {
             point: self.point.clone(),
             mode: hook.declaration.mode,

@@ -83,15 +83,18 @@ pub(crate) enum Outcome {
     Refused,
     /// The client left.
     Cancelled,
+    /// The plugin that called waited no longer.
+    TimedOut,
 }
 
 impl Outcome {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Ok,
         Self::Failed,
         Self::Fault,
         Self::Refused,
         Self::Cancelled,
+        Self::TimedOut,
     ];
 
     fn as_str(self) -> &'static str {
@@ -101,6 +104,7 @@ impl Outcome {
             Self::Fault => "fault",
             Self::Refused => "refused",
             Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
         }
     }
 }

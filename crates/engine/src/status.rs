@@ -44,6 +44,8 @@ pub struct PluginStatus {
     pub faults: Vec<FaultRecord>,
     /// Its calls since the host started.
     pub calls: CallCounts,
+    /// What an operator should know: of the component, and of hooks that are never called.
+    pub notes: Vec<String>,
     /// What waits for it.
     pub waiting: Waiting,
     /// When it is started again after a crash.
@@ -294,6 +296,7 @@ impl Engine {
             usage: slot.map(|s| s.usage()).unwrap_or_default(),
             faults,
             calls: slot.map(|s| s.counts()).unwrap_or_default(),
+            notes: self.notes(face.as_deref()),
             waiting: slot.map(|s| s.waiting_mail()).unwrap_or_default(),
             quarantined_until: until,
             valves: face.as_ref().is_some_and(|f| f.spec.is_some()),
@@ -310,6 +313,20 @@ impl Engine {
             id,
             about,
         }
+    }
+}
+
+impl Engine {
+    fn notes(&self, face: Option<&crate::slot::Face>) -> Vec<String> {
+        let Some(face) = face else { return Vec::new() };
+        let catalog = self.catalog.load();
+        let own = |hook: &crate::hooks::Hook| hook.slot.id == face.about.manifest.id;
+        let beaten = catalog.hooks.beaten().filter(|(hook, _)| own(hook));
+        let beaten = beaten.map(|(hook, winner)| {
+            let point = &hook.declaration.point;
+            format!("its hook replace {point} is never called: {winner} replaces that step")
+        });
+        face.about.notes.iter().cloned().chain(beaten).collect()
     }
 }
 

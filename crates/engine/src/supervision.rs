@@ -35,8 +35,6 @@ pub struct RestartStatus {
 #[derive(Debug, Default)]
 pub(crate) struct Supervisor {
     records: Mutex<HashMap<FileName, Record>>,
-    /// Held by the restart that is under way: they come one at a time.
-    one: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -203,7 +201,6 @@ impl Engine {
 
     async fn restart(self: Arc<Self>, name: FileName) {
         self.supervisor.fall_due(&name);
-        let _one = self.supervisor.one.lock().await;
         if let Err(error) = self.apply(CatalogChange::Restart(name.clone())).await {
             tracing::debug!(file = %name, %error, "a restart did not succeed");
         }

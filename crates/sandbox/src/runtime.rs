@@ -58,6 +58,8 @@ const WASM_STACK: usize = 1 << 20;
 const ASYNC_STACK: usize = WASM_STACK + (1 << 20);
 /// Pages of a slot that stay in memory between instances; measured best with `PAGEMAP_SCAN` (docs/adr/0002).
 const KEEP_RESIDENT: usize = 256 * 1024;
+/// Places of the pool that keep such pages while nobody uses them: more would only make the process look larger with time.
+const UNUSED_WARM: u32 = 32;
 /// Address space the pool of 1,000 memories wants, with room for everything else.
 const POOL_ADDRESS_SPACE: u64 = 8 << 40;
 
@@ -141,6 +143,7 @@ fn pool(max_instances: u32) -> PoolingAllocationConfig {
         .table_elements(1_000_000)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(16 * 1024)
+        .max_unused_warm_slots(UNUSED_WARM)
         .pagemap_scan(Enabled::Auto);
     pool
 }

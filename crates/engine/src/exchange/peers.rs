@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use model::error::Fault;
 use model::exchange::{Caller, Cause, MAX_DEPTH, PeerError, PeerRequest};
 use model::id::PluginId;
@@ -38,10 +39,7 @@ impl Engine {
             payload,
             cast: false,
         };
-        let answer = self.handle(&slot, request, cause);
-        tokio::time::timeout(timeout, answer)
-            .await
-            .unwrap_or(Err(PeerError::TimedOut))
+        self.handle(&slot, request, cause, Some(timeout)).await
     }
 
     /// Queues a call for whose answer nobody waits.
@@ -78,7 +76,7 @@ impl Engine {
     /// Delivers one queued call. What goes wrong is counted and logged with the plugin's other calls.
     pub(super) async fn handle_cast(&self, slot: &Arc<Slot>, request: PeerRequest, cause: Cause) {
         let (caller, method) = (request.caller.clone(), request.method.clone());
-        if let Err(error) = self.handle(slot, request, cause).await {
+        if let Err(error) = self.handle(slot, request, cause, None).await {
             tracing::debug!(plugin = %slot.id, %caller, method, %error, "a queued call failed");
         }
     }
@@ -97,13 +95,23 @@ impl Engine {
         slot: &Arc<Slot>,
         request: PeerRequest,
         cause: Cause,
+        timeout: Option<Duration>,
     ) -> Result<String, PeerError> {
-        let lease = self
-            .enter(slot, Call::Peer)
-            .await
-            .map_err(|e| error(e.fault))?;
-        let answer = lease.plugin().handle(request, cause).await;
-        lease.finish(answer).map_err(|e| error(e.fault))
+        let within = |span: Option<Duration>| tokio::time::sleep(span.unwrap_or(Duration::MAX));
+        let mut over = std::pin::pin!(within(timeout));
+        let entering = std::pin::pin!(self.enter(slot, Call::Peer));
+        let lease = match select(entering, over.as_mut()).await {
+            Either::Left((lease, _)) => lease.map_err(|e| error(e.fault))?,
+            Either::Right(_) => return Err(PeerError::TimedOut),
+        };
+        let answering = lease.plugin().handle(request, cause);
+        match select(answering, over).await {
+            Either::Left((answer, _)) => lease.finish(answer).map_err(|e| error(e.fault)),
+            Either::Right(_) => {
+                lease.time_out();
+                Err(PeerError::TimedOut)
+            }
+        }
     }
 }
 

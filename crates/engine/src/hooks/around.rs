@@ -7,6 +7,7 @@ use model::hooks::Next;
 use tokio::sync::oneshot;
 
 use super::{Ended, Hook, Onion, Step};
+use crate::call::Lease;
 
 /// What a hook that runs the rest sends: the context, and where the answer goes.
 type Asked = (String, oneshot::Sender<Result<String, Fault>>);
@@ -33,13 +34,14 @@ impl Onion {
     pub(super) async fn around(
         &self,
         hook: &Hook,
+        lease: Lease<'_>,
         rest: usize,
         context: String,
         step: Step,
     ) -> Result<String, StageError> {
         let fallback = hook.skips().then(|| context.clone());
         let (ask, asked) = oneshot::channel::<Asked>();
-        let call = std::pin::pin!(self.call(hook, context, Some(Box::new(Asking(ask)))));
+        let call = std::pin::pin!(self.call(hook, lease, context, Some(Box::new(Asking(ask)))));
         let (context, answer, call) = match select(call, asked).await {
             // It ended and never ran the rest. If it crashed and may be skipped, the rest happens now.
             Either::Left((outcome, _)) => {

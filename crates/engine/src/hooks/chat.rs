@@ -28,7 +28,7 @@ struct Written {
     /// Is it kept back until hooks at `chat_reply` have seen it?
     hold: bool,
     held: Vec<Item>,
-    /// All texts, where hooks at `chat_reply` will want them.
+    /// All texts, those in raw lines too, where hooks at `chat_reply` will want them.
     text: Option<String>,
     object: Option<String>,
     items: u64,
@@ -48,6 +48,7 @@ impl Written {
         if let Some(text) = &mut self.text {
             match &item {
                 Item::Text(t) if self.hold || text.len() < SHOWN => text.push_str(t),
+                Item::Raw(line) if self.hold || text.len() < SHOWN => text.push_str(&said_in(line)),
                 Item::Object(json) => self.object = Some(json.clone()),
                 Item::Text(_) | Item::Event(_) | Item::Raw(_) => {}
             }
@@ -204,6 +205,28 @@ impl Engine {
         self.step(point, Cause::default(), context, step).await?;
         Ok(())
     }
+}
+
+/// The text in a ready line of an upstream's stream; empty where there is none.
+fn said_in(line: &str) -> String {
+    #[derive(Deserialize)]
+    struct Chunk {
+        choices: Vec<Choice>,
+    }
+    #[derive(Deserialize)]
+    struct Choice {
+        #[serde(alias = "message")]
+        delta: Part,
+    }
+    #[derive(Deserialize)]
+    struct Part {
+        content: Option<String>,
+    }
+    let data = line.trim().strip_prefix("data:").unwrap_or_default();
+    let chunk = serde_json::from_str::<Chunk>(data.trim());
+    let choices = chunk.map(|c| c.choices).unwrap_or_default();
+    let texts = choices.into_iter().filter_map(|c| c.delta.content);
+    texts.collect()
 }
 
 /// The request with what hooks made of its body, user and metadata.

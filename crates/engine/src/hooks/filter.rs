@@ -52,7 +52,7 @@ pub(super) fn unfit(point: Point, slot: &Slot, what: String) -> StageError {
         plugin: slot.face.load().plugin_ref(),
         fault: Fault::Hook {
             point: point.name().into(),
-            fault: Box::new(Fault::Invalid(what)),
+            fault: Box::new(Fault::Internal(what)),
         },
     }
 }

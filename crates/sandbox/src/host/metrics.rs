@@ -23,7 +23,10 @@ impl State {
         }
     }
 
-    fn try_observe(&self, name: String, labels: Labels, value: Observed) -> Result<(), String> {
+    fn try_observe(&self, name: String, mut labels: Labels, value: Observed) -> Result<(), String> {
+        for (_, value) in &mut labels {
+            *value = self.shared.secrets.redact(value).into_owned();
+        }
         let granted = self.shared.grants.metrics;
         let id = self.shared.id().filter(|_| granted);
         let id = id.ok_or("the grant `metrics` is missing")?;

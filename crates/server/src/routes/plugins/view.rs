@@ -49,7 +49,7 @@ pub(super) fn whole(p: &PluginStatus, config: &ServerConfig) -> Value {
         ("roles", json!(about.map(|a| &a.roles))),
         ("digest", json!(about.map(|a| &*a.digest))),
         ("size", json!(about.map(|a| a.size))),
-        ("notes", json!(about.map(|a| &a.notes))),
+        ("notes", json!(p.notes)),
         ("track", json!(about.map(|a| &a.track))),
         ("reuse", json!(settings.map(|s| s.reuse))),
         ("dependencies", dependencies(p)),
