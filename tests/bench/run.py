@@ -286,7 +286,7 @@ def hooks(home):
     assert len(tens) == 20, "ten hooks and their settings are needed: run `just guests`"
     with weir(home / "plain", [ok]) as plain, weir(home / "hooked", [ok, *tens]) as hooked:
         points = json.loads(call(hooked, "GET", "/api/v1/hooks")[1])["points"]
-        assert [len(p["hooks"]) for p in points if p["name"] == "chat_request"] == [10], points
+        assert [len(p["hooks"]) for p in points if p["point"] == "chat_request"] == [10], points
         connections = {"plain": Keep(plain.base), "hooked": Keep(hooked.base)}
         times = {kind: [] for kind in connections}
         for number in range(10 * SAMPLES):
