@@ -280,9 +280,10 @@ mod tests {
         let failure = request
             .parse::<std::collections::BTreeMap<String, u8>>()
             .unwrap_err();
-        assert_eq!(
-            failure,
-            Failure::invalid("payload: invalid value: integer `-1`, expected u8")
+        // How serde says it depends on the features of serde_json in the build.
+        assert!(
+            matches!(&failure, Failure::Invalid(text) if text.starts_with("payload: invalid")),
+            "{failure:?}"
         );
     }
 }
