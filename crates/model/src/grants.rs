@@ -1,5 +1,7 @@
 //! What an operator lets a plugin use beyond the base: one optional grant for each capability.
 
+mod asked;
+
 use crate::egress::{Network, OriginRule};
 use crate::events::{Topic, TopicPattern};
 use crate::hooks::PointName;

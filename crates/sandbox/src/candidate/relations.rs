@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::error::LoadError;
-use model::grants::{Capability, Grants, HooksGrant};
+use model::grants::{Capability, Grants};
 use model::manifest::Manifest;
 use model::plugin::Role;
 
@@ -79,29 +79,22 @@ pub(super) fn check_grants(
     let hooks = BTreeSet::from_iter(manifest.hooks.iter().map(|h| &h.point));
     let hooks = hooks
         .into_iter()
-        .filter(|point| !grants.hooks.as_ref().is_some_and(|g| g.covers(point)))
+        .filter(|point| !grants.cover_hook(point))
         .map(|point| format!("the hook at {point}"));
     let topics = manifest
         .topics
         .iter()
-        .filter(|topic| !grants.events.as_ref().is_some_and(|g| g.may_hear(topic)))
+        .filter(|topic| !grants.cover_topic(topic))
         .map(|topic| format!("the topic {topic}"));
     let mut notes = Vec::new();
-    for (missing, capability, line) in [
-        (
-            hooks.collect::<Vec<_>>(),
-            Capability::Hooks,
-            hooks_line(manifest, grants),
-        ),
-        (
-            topics.collect(),
-            Capability::Events,
-            topics_line(manifest, grants),
-        ),
+    for (missing, capability) in [
+        (hooks.collect::<Vec<_>>(), Capability::Hooks),
+        (topics.collect(), Capability::Events),
     ] {
         let Some(first) = missing.first() else {
             continue;
         };
+        let line = grants.line_for(capability, manifest);
         if !grants.optional.contains(&capability) {
             return Err(LoadError::MissingGrant {
                 interface: first.clone(),
@@ -116,41 +109,10 @@ pub(super) fn check_grants(
     Ok(notes)
 }
 
-/// The line that grants every hook in the manifest, and what is granted already.
-fn hooks_line(manifest: &Manifest, grants: &Grants) -> String {
-    let mut points = BTreeSet::from_iter(manifest.hooks.iter().map(|h| h.point.to_string()));
-    if let Some(HooksGrant::Points(granted)) = &grants.hooks {
-        points.extend(granted.iter().map(ToString::to_string));
-    }
-    format!("grants.hooks = [{}]", quoted(&points))
-}
-
-/// The line that grants every topic in the manifest, and what is granted already.
-fn topics_line(manifest: &Manifest, grants: &Grants) -> String {
-    let mut topics = BTreeSet::from_iter(manifest.topics.iter().map(ToString::to_string));
-    let mut emit = BTreeSet::new();
-    if let Some(granted) = &grants.events {
-        topics.extend(granted.subscribe.iter().map(ToString::to_string));
-        emit.extend(granted.emit.iter().map(ToString::to_string));
-    }
-    let topics = quoted(&topics);
-    if emit.is_empty() {
-        format!("grants.events = {{ subscribe = [{topics}] }}")
-    } else {
-        let emit = quoted(&emit);
-        format!("grants.events = {{ emit = [{emit}], subscribe = [{topics}] }}")
-    }
-}
-
-fn quoted(names: &BTreeSet<String>) -> String {
-    let names: Vec<_> = names.iter().map(|n| format!("{n:?}")).collect();
-    names.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use model::events::TopicPattern;
-    use model::grants::EventsGrant;
+    use model::grants::{EventsGrant, HooksGrant};
     use model::hooks::PointName;
 
     use super::*;

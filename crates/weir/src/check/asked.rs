@@ -1,6 +1,6 @@
 //! What a component asks for, and the lines of configuration that would grant it. What is not known of it is left to the operator to fill in.
 
-use model::grants::{Capability, Grants};
+use model::grants::Capability;
 use model::plugin::About;
 use wasmparser::{Parser, Payload};
 
@@ -117,24 +117,4 @@ fn list(texts: impl IntoIterator<Item = String>) -> String {
         .map(|t| toml::Value::String(t).to_string())
         .collect();
     format!("[{}]", quoted.join(", "))
-}
-
-/// Do these grants cover all of what is asked for with this capability?
-pub(crate) fn covers(grants: &Grants, capability: Capability, about: &About) -> bool {
-    let manifest = &about.manifest;
-    match capability {
-        Capability::Hooks => manifest.hooks.iter().all(|hook| {
-            let granted = grants.hooks.as_ref();
-            granted.is_some_and(|g| g.covers(&hook.point))
-        }),
-        Capability::Events => grants.events.as_ref().is_some_and(|granted| {
-            let mut topics = manifest.topics.iter();
-            topics.all(|topic| granted.may_hear(topic))
-        }),
-        Capability::Http
-        | Capability::State
-        | Capability::Calls
-        | Capability::Secrets
-        | Capability::Metrics => grants.has(capability),
-    }
 }

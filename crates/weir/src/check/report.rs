@@ -96,7 +96,7 @@ impl Report {
         let grants = settings.map(|(s, _)| s.grants.clone()).unwrap_or_default();
         let mut asks = Vec::new();
         for asked in asked::of(about, imports) {
-            let granted = asked::covers(&grants, asked.capability, about);
+            let granted = grants.cover(asked.capability, &about.manifest);
             let optional = !granted && grants.optional.contains(&asked.capability);
             if let (false, false, Some((_, place))) = (granted, optional, settings) {
                 report.refused.push(Refusal {

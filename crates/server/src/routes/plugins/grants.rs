@@ -1,9 +1,7 @@
 //! What a plugin asks for, what it was granted, what it used, and the lines that would grant the rest.
 
-use std::collections::BTreeSet;
-
 use engine::PluginStatus;
-use model::grants::{Capability, Grants, HooksGrant};
+use model::grants::{Capability, Grants};
 use model::manifest::Manifest;
 use serde_json::{Map, Value, json};
 
@@ -31,11 +29,11 @@ pub(super) fn view(p: &PluginStatus) -> Value {
 /// Hooks, topics and dependencies in the manifest, and which of them its grants cover.
 fn details(manifest: &Manifest, grants: &Grants) -> Value {
     let hooks = manifest.hooks.iter().map(|h| {
-        let granted = grants.hooks.as_ref().is_some_and(|g| g.covers(&h.point));
+        let granted = grants.cover_hook(&h.point);
         json!({"point": h.point, "mode": h.mode, "granted": granted})
     });
     let topics = manifest.topics.iter().map(|t| {
-        let granted = grants.events.as_ref().is_some_and(|g| g.may_hear(t));
+        let granted = grants.cover_topic(t);
         json!({"topic": t, "granted": granted})
     });
     let dependencies = manifest.dependencies.iter().map(|d| {
@@ -61,66 +59,10 @@ fn used(p: &PluginStatus) -> Value {
 
 /// What is asked for and not granted, with the line that would grant it.
 fn missing(capability: Capability, manifest: &Manifest, grants: &Grants) -> Option<Value> {
-    let all_hooks = || {
-        let granted = grants.hooks.as_ref();
-        manifest
-            .hooks
-            .iter()
-            .all(|h| granted.is_some_and(|g| g.covers(&h.point)))
-    };
-    let all_topics = || {
-        let granted = grants.events.as_ref();
-        manifest
-            .topics
-            .iter()
-            .all(|t| granted.is_some_and(|g| g.may_hear(t)))
-    };
-    let covered = grants.has(capability)
-        && match capability {
-            Capability::Hooks => all_hooks(),
-            Capability::Events => all_topics(),
-            _ => true,
-        };
-    (!covered).then(|| {
-        let line = line(capability, manifest, grants);
+    (!grants.cover(capability, manifest)).then(|| {
+        let line = grants.line_for(capability, manifest);
         json!({"capability": capability.name(), "to_grant": line})
     })
-}
-
-/// The line that grants what the manifest names, and what is granted already.
-fn line(capability: Capability, manifest: &Manifest, grants: &Grants) -> String {
-    match capability {
-        Capability::Hooks if !manifest.hooks.is_empty() => {
-            let mut points: BTreeSet<_> =
-                manifest.hooks.iter().map(|h| h.point.to_string()).collect();
-            if let Some(HooksGrant::Points(granted)) = &grants.hooks {
-                points.extend(granted.iter().map(ToString::to_string));
-            }
-            format!("grants.hooks = [{}]", quoted(&points))
-        }
-        Capability::Events if !manifest.topics.is_empty() => {
-            let mut topics: BTreeSet<_> = manifest.topics.iter().map(ToString::to_string).collect();
-            let granted = grants.events.clone().unwrap_or_default();
-            topics.extend(granted.subscribe.iter().map(ToString::to_string));
-            let emit = granted.emit.iter().map(ToString::to_string).collect();
-            let (topics, emit) = (quoted(&topics), quoted(&emit));
-            if emit.is_empty() {
-                format!("grants.events = {{ subscribe = [{topics}] }}")
-            } else {
-                format!("grants.events = {{ emit = [{emit}], subscribe = [{topics}] }}")
-            }
-        }
-        Capability::Calls if !manifest.dependencies.is_empty() => {
-            let ids = manifest.dependencies.iter().map(|d| d.id.to_string());
-            format!("grants.calls = [{}]", quoted(&ids.collect()))
-        }
-        other => other.example().to_owned(),
-    }
-}
-
-fn quoted(names: &BTreeSet<String>) -> String {
-    let names: Vec<_> = names.iter().map(|n| format!("{n:?}")).collect();
-    names.join(", ")
 }
 
 #[cfg(test)]
