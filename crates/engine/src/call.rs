@@ -180,7 +180,7 @@ impl Engine {
             version.gate.leave();
             return Err(refuse(slot, call, fault));
         }
-        match slot.health.admit(|| now) {
+        match slot.health.admit(now) {
             Ok(()) => Ok(Lease {
                 engine: self,
                 slot: Arc::clone(slot),
@@ -284,29 +284,25 @@ impl Lease<'_> {
         self.engine.note(&self.slot, self.call, self.began, &result);
         result
     }
-}
 
-impl Lease<'_> {
     /// Notes that the caller waited no longer: how long it waits is the caller's choice, so that it says nothing of the plugin's health.
     pub(crate) fn time_out(mut self) {
         self.finished = true;
+        self.slot.failed.fetch_add(1, Ordering::Relaxed);
+        self.count(Outcome::TimedOut);
+    }
+
+    fn count(&self, outcome: Outcome) {
         let now = self.engine.ports.clock.monotonic();
         let took = now.saturating_sub(self.began);
-        self.slot.failed.fetch_add(1, Ordering::Relaxed);
-        self.slot.meters.call(self.call, Outcome::TimedOut, took);
+        self.slot.meters.call(self.call, outcome, took);
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            let took = self
-                .engine
-                .ports
-                .clock
-                .monotonic()
-                .saturating_sub(self.began);
-            self.slot.meters.call(self.call, Outcome::Cancelled, took);
+            self.count(Outcome::Cancelled);
         }
         self.version.gate.leave();
     }

@@ -21,6 +21,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::Engine;
+use crate::hooks::step;
 use crate::metrics::Call;
 use crate::slot::{Slot, lock};
 
@@ -127,7 +128,7 @@ impl Engine {
         let full = Arc::new(OnceLock::new());
         let step = {
             let (engine, full, by) = (Arc::clone(&self), Arc::clone(&full), caller.plugin.clone());
-            move |context: String| async move {
+            step(move |context: String, _| async move {
                 let failed = |what: String| engine.unnamed(&by, Fault::Invalid(what));
                 let emitting: Emitting<'_> =
                     serde_json::from_str(&context).map_err(|e| failed(e.to_string()))?;
@@ -139,9 +140,8 @@ impl Engine {
                         Err(failed(error.to_string()))
                     }
                 }
-            }
+            })
         };
-        let step = Box::new(|context, _| -> BoxFuture<'static, _> { Box::pin(step(context)) });
         let cause = caller.cause.and(&caller.plugin);
         let done = self.step(Point::EventEmitted, cause, context, step).await;
         match (done, full.get()) {
@@ -205,9 +205,7 @@ impl Engine {
         if cause.depth > MAX_DEPTH {
             return Err(FireError::TooDeep);
         }
-        let nothing = Box::new(|context, _cause| -> BoxFuture<'static, _> {
-            Box::pin(std::future::ready(Ok(context)))
-        });
+        let nothing = step(|context, _| std::future::ready(Ok(context)));
         let done = self.with_hooks(&point, cause, context, nothing).await;
         done.map_err(|error| FireError::Refused(error.fault))
     }

@@ -27,6 +27,14 @@ pub type Step = Box<
     dyn FnOnce(String, Cause) -> BoxFuture<'static, Result<String, StageError>> + Send + 'static,
 >;
 
+/// A step from what it does.
+pub(crate) fn step<F>(work: impl FnOnce(String, Cause) -> F + Send + 'static) -> Step
+where
+    F: Future<Output = Result<String, StageError>> + Send + 'static,
+{
+    Box::new(|context, cause| Box::pin(work(context, cause)))
+}
+
 /// At which core points there are hooks: one atomic load tells a step that there are none.
 #[derive(Debug, Default)]
 pub(crate) struct Hooked([AtomicBool; Point::ALL.len()]);

@@ -39,11 +39,11 @@ impl Health {
     }
 
     /// May a call pass? Else: how long to wait.
-    pub(crate) fn admit(&self, now: impl FnOnce() -> Duration) -> Result<(), Duration> {
+    pub(crate) fn admit(&self, now: Duration) -> Result<(), Duration> {
         match self.until() {
             None => Ok(()),
             Some(until) => {
-                let wait = until.saturating_sub(now());
+                let wait = until.saturating_sub(now);
                 Err(if wait.is_zero() { SOON } else { wait })
             }
         }
@@ -130,12 +130,12 @@ mod tests {
         assert!(!health.fault(s(0)));
         assert!(!health.fault(s(50)));
         assert!(!health.fault(s(70)), "the first is too old");
-        assert_eq!(health.admit(|| s(70)), Ok(()));
+        assert_eq!(health.admit(s(70)), Ok(()));
         assert!(health.fault(s(80)));
-        assert_eq!(health.admit(|| s(82)), Err(s(3)));
+        assert_eq!(health.admit(s(82)), Err(s(3)));
         health.out_until(s(100));
-        assert_eq!(health.admit(|| s(82)), Err(s(18)));
-        assert_eq!(health.admit(|| s(200)), Err(SOON), "only a restart helps");
+        assert_eq!(health.admit(s(82)), Err(s(18)));
+        assert_eq!(health.admit(s(200)), Err(SOON), "only a restart helps");
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         }
         assert_eq!(health.until(), Some(s(5)));
         health.reset();
-        assert_eq!(health.admit(|| s(1)), Ok(()));
+        assert_eq!(health.admit(s(1)), Ok(()));
         health.out_until(s(9));
         assert_eq!(health.until(), None, "a restart planned too late");
     }

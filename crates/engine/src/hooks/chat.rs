@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Mutex;
 
 use super::filter::{Changed, or_null, quoted, unfit, words};
+use super::step;
 use crate::Engine;
 use crate::catalog::Target;
 
@@ -140,7 +141,7 @@ impl Engine {
         let context = format!(r#"{about}"body":{}}}"#, request.body);
         let before = context.clone();
         let (engine, to, out) = (Arc::clone(self), target.clone(), answer.clone());
-        let step = move |context: String, cause: Cause| async move {
+        let step = step(move |context: String, cause| async move {
             let request = if context == before {
                 request
             } else {
@@ -152,9 +153,7 @@ impl Engine {
             let written = out.0.lock().await;
             let (items, bytes) = (written.items, written.bytes);
             Ok(format!(r#"{{"items":{items},"bytes":{bytes}}}"#))
-        };
-        let step =
-            Box::new(|context, cause| -> BoxFuture<'static, _> { Box::pin(step(context, cause)) });
+        });
         let result = self.step(point, Cause::default(), context, step).await?;
         let result: Requested = serde_json::from_str(&result).map_err(|e| {
             unfit(
@@ -184,7 +183,7 @@ impl Engine {
             format!(r#"{about}"text":{text},"object":{object}}}"#)
         };
         let (out, slot) = (answer.clone(), Arc::clone(&target.slot));
-        let step = move |context: String| async move {
+        let step = step(move |context: String, _| async move {
             let replied: Replied<'_> = serde_json::from_str(&context).map_err(|e| {
                 unfit(
                     point,
@@ -200,8 +199,7 @@ impl Engine {
                 true
             };
             Ok(format!(r#"{{"sent":{sent}}}"#))
-        };
-        let step = Box::new(|context, _| -> BoxFuture<'static, _> { Box::pin(step(context)) });
+        });
         self.step(point, Cause::default(), context, step).await?;
         Ok(())
     }

@@ -9,6 +9,7 @@ use model::hooks::Point;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::step;
 use crate::Engine;
 use crate::slot::Slot;
 
@@ -94,7 +95,7 @@ impl Engine {
             message.body,
         );
         let (engine, filter) = (Arc::clone(self), Arc::clone(slot));
-        let step = move |context: String, cause: Cause| async move {
+        let step = step(move |context: String, cause| async move {
             let changed = Changed::read(point, &filter, &context)?;
             let text = |raw: &RawValue| raw.get().to_owned();
             let message = FilterMessage {
@@ -107,9 +108,6 @@ impl Engine {
                 .run_filter(&filter, direction, message, cause)
                 .await?;
             Ok(format!(r#"{{"body":{body}}}"#))
-        };
-        let step = Box::new(|context, cause| -> model::BoxFuture<'static, _> {
-            Box::pin(step(context, cause))
         });
         let result = self.step(point, Cause::default(), context, step).await?;
         let result: Filtered<'_> = serde_json::from_str(&result).map_err(|e| {

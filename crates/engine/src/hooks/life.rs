@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use model::BoxFuture;
 use model::component::{FileName, Origin};
 use model::error::{Fault, LoadError, StageError};
 use model::exchange::Cause;
@@ -11,6 +10,7 @@ use model::id::PluginRef;
 use model::plugin::About;
 use serde_json::json;
 
+use super::step;
 use crate::change::CatalogChange;
 use crate::load::Prepared;
 use crate::slot::lock;
@@ -32,7 +32,7 @@ impl Engine {
         let context = load_context(&about, &prepared);
         let outcome = Outcome::default();
         let (engine, out, named) = (Arc::clone(self), Arc::clone(&outcome), reference(&about));
-        let step = move |_context: String| async move {
+        let step = step(move |_, _| async move {
             let loaded = engine.load_prepared(prepared).await;
             let answer = match &loaded {
                 Ok(done) => Ok(json!({"id": done.id, "version": done.version}).to_string()),
@@ -40,8 +40,7 @@ impl Engine {
             };
             *lock(&out) = Some(loaded);
             answer
-        };
-        let step = Box::new(|context, _| -> BoxFuture<'static, _> { Box::pin(step(context)) });
+        });
         let cause = Cause::default().and(&about.manifest.id);
         let done = self.step(Point::PluginLoad, cause, context, step).await;
         let loaded = lock(&outcome).take();
@@ -87,7 +86,7 @@ impl Engine {
         let outcome = Outcome::default();
         let (engine, out, file) = (Arc::clone(self), Arc::clone(&outcome), name.clone());
         let named = reference(&about);
-        let step = move |_context: String| async move {
+        let step = step(move |_, _| async move {
             let id = named.id.clone();
             let taken = engine.take_down_here(file, force, change).await;
             let answer = match &taken {
@@ -96,8 +95,7 @@ impl Engine {
             };
             *lock(&out) = Some(taken);
             answer
-        };
-        let step = Box::new(|context, _| -> BoxFuture<'static, _> { Box::pin(step(context)) });
+        });
         let cause = Cause::default().and(&manifest.id);
         let done = self
             .step(Point::PluginUnload, cause, context.to_string(), step)

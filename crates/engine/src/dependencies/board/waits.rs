@@ -160,17 +160,7 @@ impl State {
         {
             load.patient = false;
         }
-        let edges: Vec<_> = self
-            .graph
-            .edges(index)
-            .map(|e| (e.id(), e.target()))
-            .collect();
-        for (edge, to) in edges {
-            if self.load(to).is_none() {
-                self.graph.remove_edge(edge);
-                self.forget(to);
-            }
-        }
+        self.let_go_of(index, |waits, to| waits.load(to).is_none());
         self.wake_if_free(index);
     }
 
@@ -194,14 +184,21 @@ impl State {
 
     /// It waits for nothing any more.
     pub(super) fn let_go(&mut self, index: NodeIndex) {
+        self.let_go_of(index, |_, _| true);
+    }
+
+    /// It waits no more for those of which this is so.
+    fn let_go_of(&mut self, index: NodeIndex, is_over: impl Fn(&Self, NodeIndex) -> bool) {
         let edges: Vec<_> = self
             .graph
             .edges(index)
             .map(|e| (e.id(), e.target()))
             .collect();
         for (edge, to) in edges {
-            self.graph.remove_edge(edge);
-            self.forget(to);
+            if is_over(self, to) {
+                self.graph.remove_edge(edge);
+                self.forget(to);
+            }
         }
     }
 

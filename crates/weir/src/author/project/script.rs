@@ -38,12 +38,7 @@ pub(super) fn python_files(project: &Project) -> Vec<File> {
 pub(super) fn python_values(project: &Project) -> Vec<(&'static str, String)> {
     let templates = project.kind.templates();
     let uses = project.uses(|snippet| snippet.python);
-    let mut imports: Vec<_> = project
-        .capabilities
-        .iter()
-        .filter(|c| **c != Capability::Http)
-        .map(|c| c.name())
-        .collect();
+    let mut imports = imports(project);
     let (mut manifest, mut modules) = (vec![templates.manifest.0], "");
     if project.asks(Capability::Calls) {
         imports.push("grants");
@@ -86,6 +81,13 @@ pub(super) fn python_values(project: &Project) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The host interfaces that the capabilities stand for. HTTP has its own way in each language.
+fn imports(project: &Project) -> Vec<&'static str> {
+    let asked = project.capabilities.iter();
+    let own = asked.filter(|c| **c != Capability::Http);
+    own.map(|c| c.name()).collect()
+}
+
 pub(super) fn js_files(project: &Project) -> Vec<File> {
     let mut files = own(project.kind.templates().js);
     files.push(("package.json".to_owned(), package_json(project)));
@@ -105,12 +107,7 @@ pub(super) fn js_files(project: &Project) -> Vec<File> {
 pub(super) fn js_values(project: &Project) -> Vec<(&'static str, String)> {
     let templates = project.kind.templates();
     let uses = project.uses(|snippet| snippet.js);
-    let mut imports: Vec<_> = project
-        .capabilities
-        .iter()
-        .filter(|c| **c != Capability::Http)
-        .map(|c| c.name())
-        .collect();
+    let mut imports = imports(project);
     let mut manifest = vec![templates.manifest.1];
     if project.asks(Capability::Calls) {
         imports.push("grants");
