@@ -185,7 +185,7 @@ impl Engine {
                 tracing::info!(file = %name, "a component file was deleted; its plugin is removed");
                 Ok(Applied::Removed)
             }
-            CatalogChange::Stop(name) => self.stop_file(&name),
+            CatalogChange::Stop(name) => self.stop_file(&name).await,
             CatalogChange::GiveUp { name, reason } => Ok(self.give_up(&name, &reason)),
             CatalogChange::Fall { name, next, error } => {
                 Ok(self.fall_here(&name, &next, error).await)
@@ -221,8 +221,8 @@ impl Engine {
         }
     }
 
-    /// Stops a plugin; one that failed is not tried again.
-    fn stop_file(self: &Arc<Self>, name: &FileName) -> Result<Applied, ManageError> {
+    /// Stops a plugin, and waits until it has stopped; one that failed is not tried again.
+    async fn stop_file(self: &Arc<Self>, name: &FileName) -> Result<Applied, ManageError> {
         self.supervisor.forget(name);
         let stopped = self.edit(|entries| {
             let entry = entries.get_mut(name)?;
@@ -233,9 +233,10 @@ impl Engine {
             return Err(ManageError::NotFound(name.stem().into()));
         };
         if let Some(slot) = slot {
-            self.retire(&slot, None, Ending::Stopped);
+            let over = self.retire(&slot, None, Ending::Stopped);
             // The index leaves out what has no version.
             self.reindex();
+            over.wait_a_while(&slot.id).await;
         }
         Ok(Applied::Removed)
     }

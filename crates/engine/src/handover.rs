@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures_util::future::{Either, join_all, select};
 use model::error::{Fault, LoadError, StageError};
+use model::id::PluginId;
 use model::limits::Limit;
 use model::plugin::{Plugin, Role};
-
 use tokio::sync::oneshot;
 
 use crate::Engine;
@@ -17,6 +17,9 @@ use crate::lifecycle::Who;
 use crate::metrics::{Call, Outcome};
 use crate::slot::{Slot, Version, lock};
 use crate::status::PluginState;
+
+/// How long a plugin's calls under way are waited for when it is taken down.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a version is let go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,13 @@ impl Over {
         if let Some(over) = self.0 {
             // Nothing is ever sent: the other end is dropped.
             let _dropped = over.await;
+        }
+    }
+
+    /// Waits, but at most 10 s: who asked for the stop, or what the plugin needs and is taken down as well, goes on then.
+    pub(crate) async fn wait_a_while(self, plugin: &PluginId) {
+        if tokio::time::timeout(PATIENCE, self.wait()).await.is_err() {
+            tracing::warn!(%plugin, "calls under way are not waited for any longer; they end on their own");
         }
     }
 }

@@ -236,7 +236,7 @@ impl Engine {
         self.take_down(id, force, CatalogChange::Delete).await
     }
 
-    /// Stops a plugin: calls under way finish, new ones are refused. It stays stopped until [`Engine::start`], a reload, or a restart of the host. Plugins at
+    /// Stops a plugin: new calls are refused, those under way finish; they are waited for, at most 10 s. It stays stopped until [`Engine::start`], a reload, or a restart of the host. Plugins at
     /// work that cannot do without it are taken down first, with `force`; they come back when it does.
     ///
     /// # Errors

@@ -148,12 +148,14 @@ impl Kit {
         self
     }
 
-    /// Starts the plugins, on threads of the kit's own.
+    /// Starts the plugins, on threads of the kit's own, and waits until those who subscribe to it have heard of it.
     ///
     /// # Errors
     /// [`KitError`]; plugins that do not start are all named with their reasons.
     pub async fn start(self) -> Result<Running, KitError> {
-        World::start(self).await.map(Running::new)
+        let running = World::start(self).await.map(Running::new)?;
+        running.settle().await;
+        Ok(running)
     }
 
     /// Starts the plugins, for tests that are not `async`.

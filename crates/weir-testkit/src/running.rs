@@ -149,8 +149,10 @@ impl Running {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        let settled = tokio::time::timeout(self.world.patience, settled);
-        self.world.run(async { settled.await.is_ok() }).await
+        let patience = self.world.patience;
+        // The timer is the kit's, as its threads are: the caller's runtime may have none.
+        let within = async move { tokio::time::timeout(patience, settled).await.is_ok() };
+        self.world.run(within).await
     }
 
     /// Stops all plugins in order, dependants first. The kit can be looked at afterwards, and calls are refused.

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use model::component::FileName;
@@ -17,9 +16,6 @@ use crate::lifecycle::Who;
 use crate::load::Applied;
 use crate::status::{PluginState, Reason};
 use crate::{Engine, ManageError};
-
-/// How long what a plugin needs waits for the plugin's calls under way to end, when both are taken down.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Makes sure that nobody who is at work needs the plugin of this file; nobody begins to until the answer is dropped.
@@ -112,9 +108,7 @@ impl Engine {
         let over = self.retire(&slot, None, Ending::Failed);
         // The index leaves out what has no version.
         self.reindex();
-        if tokio::time::timeout(PATIENCE, over.wait()).await.is_err() {
-            tracing::warn!(plugin = %slot.id, "calls under way are not waited for any longer; they end on their own");
-        }
+        over.wait_a_while(&slot.id).await;
         self.transition(PluginState::Failed, &who, Some(&failure.reason));
         Applied::Removed
     }
