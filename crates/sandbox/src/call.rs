@@ -10,6 +10,7 @@ use model::BoxFuture;
 use model::error::Fault;
 use model::exchange::Cause;
 use model::limits::Limit;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::exports::Run;
@@ -93,14 +94,10 @@ pub(crate) async fn take_turn<R: Send + 'static>(
     ongoing: &Arc<Ongoing>,
     work: BoxFuture<'static, Result<R, Fault>>,
 ) -> Result<R, Fault> {
-    let (limit_name, limit) = ongoing.deadline();
-    let busy = Fault::Unavailable {
-        reason: format!("all its instances were busy for {limit_name} = {limit}"),
-        retry_after_ms: Some(1_000),
+    let turn = match plugin.pool.free_turn() {
+        Some(turn) => turn,
+        None => wait_for_turn(plugin, ongoing).await?,
     };
-    let turn = timeout(Duration::from_millis(limit), plugin.pool.turn())
-        .await
-        .unwrap_or(Err(busy))?;
     let guarded = async move {
         // Held until the instance is back, so that there are never more instances in use than turns.
         let _turn = turn;
@@ -108,6 +105,17 @@ pub(crate) async fn take_turn<R: Send + 'static>(
     };
     let work = on_lane(&plugin.shared, ongoing, guarded);
     ongoing.keep(work).await
+}
+
+async fn wait_for_turn(plugin: &Loaded, ongoing: &Ongoing) -> Result<OwnedSemaphorePermit, Fault> {
+    let (limit_name, limit) = ongoing.deadline();
+    let busy = Fault::Unavailable {
+        reason: format!("all its instances were busy for {limit_name} = {limit}"),
+        retry_after_ms: Some(1_000),
+    };
+    timeout(Duration::from_millis(limit), plugin.pool.turn())
+        .await
+        .unwrap_or(Err(busy))
 }
 
 /// Runs on the host's lanes; a panic of a host function ends the call, not the process.

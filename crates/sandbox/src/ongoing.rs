@@ -1,6 +1,7 @@
 //! One call under way, as its timer, its lane and the host functions see it: why it runs, until when, and how much CPU it used.
 //! Fuel and other budgets are the store's.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -122,6 +123,11 @@ impl Ongoing {
         work: impl Future<Output = Result<R, Fault>>,
     ) -> Result<R, Fault> {
         let mut work = std::pin::pin!(work);
+        // Most calls end in one go, without a timer.
+        let first = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx)));
+        if let Poll::Ready(outcome) = first.await {
+            return outcome;
+        }
         let mut wait = self.left();
         let mut counted = Duration::ZERO;
         loop {

@@ -49,11 +49,13 @@ impl Pool {
         }
     }
 
+    /// A turn, if one is free.
+    pub(crate) fn free_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).try_acquire_owned().ok()
+    }
+
     /// Waits for a turn; refuses at once when too many wait already.
     pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        if let Ok(permit) = Arc::clone(&self.turns).try_acquire_owned() {
-            return Ok(permit);
-        }
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.queue {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Fault::Unavailable {

@@ -11,8 +11,3 @@ pub use self::{
     source::{Pulled, Reader, Source},
     transform::{Transform, Transformed, Transformer},
 };
-use crate::Failure;
-
-fn parse(name: &str, text: &str) -> Result<serde_json::Value, Failure> {
-    serde_json::from_str(text).map_err(|error| Failure::invalid(format!("{name}: {error}")))
-}

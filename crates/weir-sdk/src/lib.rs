@@ -54,6 +54,7 @@ pub mod grants;
 mod handover;
 #[cfg(feature = "http")]
 pub mod http;
+mod json;
 pub mod log;
 mod manifest;
 pub mod metrics;
@@ -72,6 +73,7 @@ pub use data::{
 pub use extend::{Continuation, Event, Hooks, Peer, PeerRequest, Subscriber};
 pub use failure::Failure;
 pub use handover::Handover;
+pub use json::Json;
 pub use manifest::{Hook, Manifest};
 pub use plugin::Plugin;
 pub use schemars;

@@ -8,7 +8,7 @@
 
 use actors::{act, does, edit::edit};
 use weir_sdk::{
-    Config, Continuation, Failure, Hooks, Plugin,
+    Config, Continuation, Failure, Hooks, Json, Plugin,
     serde_json::{Value, json},
 };
 
@@ -31,56 +31,59 @@ impl Plugin for Hook {
 }
 
 impl Hooks for Hook {
-    fn before(&mut self, _: &str, context: Value) -> Result<Value, Failure> {
+    fn before(&mut self, _: &str, context: Json) -> Result<Json, Failure> {
         changed(self.action("before"), context)
     }
 
-    fn after(&mut self, _: &str, _: Value, result: Value) -> Result<Value, Failure> {
+    fn after(&mut self, _: &str, _: Json, result: Json) -> Result<Json, Failure> {
         changed(self.action("after"), result)
     }
 
-    fn around(&mut self, _: &str, context: Value, next: &Continuation) -> Result<Value, Failure> {
+    fn around(&mut self, _: &str, context: Json, next: &Continuation) -> Result<Json, Failure> {
         let action = self.action("around");
         if let Some(answer) = action.get("never") {
-            return Ok(answer.clone());
+            return Json::of(answer);
         }
         if action == "twice" {
             let both = json!({"first": outcome(next.proceed(&context)), "second": outcome(next.proceed(&context))});
-            return Ok(json!({"text": both.to_string()}));
+            return Ok(json!({"text": both.to_string()}).into());
         }
         if let Some(then) = action.get("then") {
             let result = next.proceed(&context)?;
             return act(then).map(|()| result);
         }
-        let mut result = next.proceed(&changed(action, context)?)?;
-        if let Some(changes) = action.get("edit_result") {
-            edit(&mut result, changes);
+        let result = next.proceed(&changed(action, context)?)?;
+        match action.get("edit_result") {
+            Some(changes) => edited(&result, changes),
+            None => Ok(result),
         }
-        Ok(result)
     }
 
-    fn replace(&mut self, _: &str, _: Value) -> Result<Value, Failure> {
+    fn replace(&mut self, _: &str, _: Json) -> Result<Json, Failure> {
         let action = self.action("replace");
         match action.get("answer") {
-            Some(answer) => Ok(answer.clone()),
-            None => act(action).map(|()| json!({})),
+            Some(answer) => Json::of(answer),
+            None => act(action).map(|()| json!({}).into()),
         }
     }
 }
 
-fn changed(action: &Value, mut document: Value) -> Result<Value, Failure> {
-    if action.get("edit_result").is_some() && action.get("edit").is_none() {
-        return Ok(document);
-    }
+fn changed(action: &Value, document: Json) -> Result<Json, Failure> {
     match action.get("edit") {
-        Some(changes) => edit(&mut document, changes),
-        None => act(action)?,
+        Some(changes) => edited(&document, changes),
+        None if action.get("edit_result").is_some() => Ok(document),
+        None => act(action).map(|()| document),
     }
-    Ok(document)
 }
 
-fn outcome(result: Result<Value, Failure>) -> Value {
-    match result {
+fn edited(document: &Json, changes: &Value) -> Result<Json, Failure> {
+    let mut value: Value = document.parse()?;
+    edit(&mut value, changes);
+    Ok(value.into())
+}
+
+fn outcome(result: Result<Json, Failure>) -> Value {
+    match result.and_then(|json| json.parse::<Value>()) {
         Ok(value) => json!({"ok": value}),
         Err(failure) => json!({"error": format!("{failure:?}")}),
     }

@@ -3,7 +3,7 @@
 
 use actors::{does, edit::edit};
 use weir_sdk::{
-    Continuation, Failure, Hooks, Plugin, calls, events,
+    Continuation, Failure, Hooks, Json, Plugin, calls, events,
     serde_json::{Value, json},
 };
 
@@ -13,20 +13,20 @@ struct Meddler;
 impl Plugin for Meddler {}
 
 impl Hooks for Meddler {
-    fn before(&mut self, _: &str, context: Value) -> Result<Value, Failure> {
-        Ok(meddle(context))
+    fn before(&mut self, _: &str, context: Json) -> Result<Json, Failure> {
+        meddle(context)
     }
 
-    fn after(&mut self, _: &str, _: Value, result: Value) -> Result<Value, Failure> {
-        Ok(meddle(result))
+    fn after(&mut self, _: &str, _: Json, result: Json) -> Result<Json, Failure> {
+        meddle(result)
     }
 
-    fn around(&mut self, _: &str, context: Value, next: &Continuation) -> Result<Value, Failure> {
-        next.proceed(&meddle(context))
+    fn around(&mut self, _: &str, context: Json, next: &Continuation) -> Result<Json, Failure> {
+        next.proceed(&meddle(context)?)
     }
 }
 
-fn meddle(mut document: Value) -> Value {
+fn meddle(document: Json) -> Result<Json, Failure> {
     let does = does();
     let text = |key| does.get(key).and_then(Value::as_str);
     let outcome = if let Some(topic) = text("emit") {
@@ -41,13 +41,15 @@ fn meddle(mut document: Value) -> Value {
         |error| json!({"error": error}),
         |answer| json!({"ok": answer}),
     );
-    if let Some(pointer) = text("show") {
-        edit(
-            &mut document,
-            &json!({"append": {pointer: outcome.to_string()}}),
-        );
-    }
-    document
+    let Some(pointer) = text("show") else {
+        return Ok(document);
+    };
+    let mut document: Value = document.parse()?;
+    edit(
+        &mut document,
+        &json!({"append": {pointer: outcome.to_string()}}),
+    );
+    Ok(document.into())
 }
 
 actors::actor!(Meddler: hooks);

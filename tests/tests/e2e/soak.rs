@@ -28,8 +28,7 @@ fn length() -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Plugins of many kinds, that are disturbed, and `ok`, that is not. Their memories are mapped on demand: the pool keeps up to 256 KiB of each of the 100 places
-/// that were used last, which fill up over minutes and would hide what is lost.
+/// Plugins of many kinds, that are disturbed, and `ok`, that is not.
 async fn serve() -> Server {
     let needs =
         |id: &str, on: &str| json!({"id": id, "version": "1.0.0", "dependencies": [{"id": on}]});
@@ -45,7 +44,7 @@ async fn serve() -> Server {
         .actor("life", "[grants]\nstate = true\n", &moody)
         .actor("tiny", "", &needs("moody-child", "moody"))
         .actor("tiny", "", &needs("stopped-child", "stopped"))
-        .config("[quarantine]\nfaults = 1\nfirst_s = 1\nlongest_s = 1\n[supervision]\nrestarts = 1000000\n[runtime]\nallocation = \"on-demand\"\n");
+        .config("[quarantine]\nfaults = 1\nfirst_s = 1\nlongest_s = 1\n[supervision]\nrestarts = 1000000\n");
     for id in ["stopped", "deleted", "removed"] {
         setup = setup.actor("tiny", "", &json!({"id": id, "version": "1.0.0"}));
     }

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use super::{Batch, Reject, parse};
+use super::{Batch, Reject};
 use crate::{
     Failure, Plugin,
     bindings::{
         base::weir::types::values, sink::exports::weir::plugin::sink, sink::weir::types::batches,
     },
     failure::lower,
+    json::parse,
     plugin::{Adapter, Instance},
 };
 

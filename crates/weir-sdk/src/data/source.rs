@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use super::{Batch, Window, parse};
+use super::{Batch, Window};
 use crate::{
     Failure, Plugin,
     bindings::{
@@ -12,6 +12,7 @@ use crate::{
         source::weir::types::batches,
     },
     failure::lower,
+    json::parse,
     plugin::{Adapter, Instance},
 };
 

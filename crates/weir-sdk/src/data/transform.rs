@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use super::{Batch, Reject, parse};
+use super::{Batch, Reject};
 use crate::{
     Failure, Plugin,
     bindings::{
@@ -12,6 +12,7 @@ use crate::{
         transform::weir::types::batches,
     },
     failure::lower,
+    json::parse,
     plugin::{Adapter, Instance},
 };
 

@@ -2,11 +2,19 @@
 //! pass. The grants are in `audit.toml`.
 
 use weir_sdk::{
-    Event, Failure, Hook, Hooks, Manifest, Plugin, Subscriber,
+    Event, Failure, Hook, Hooks, Json, Manifest, Plugin, Subscriber,
     log::{self, Level},
     metrics,
+    serde::Deserialize,
     serde_json::Value,
 };
+
+/// What counts of a letter on the bridge.
+#[derive(Deserialize)]
+#[serde(crate = "weir_sdk::serde")]
+struct Letter {
+    text: String,
+}
 
 #[derive(Default)]
 struct Audit;
@@ -42,12 +50,8 @@ impl Subscriber for Audit {
 }
 
 impl Hooks for Audit {
-    fn before(&mut self, _: &str, letter: Value) -> Result<Value, Failure> {
-        let text = letter
-            .get("text")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        if has_private_key(text) {
+    fn before(&mut self, _: &str, letter: Json) -> Result<Json, Failure> {
+        if has_private_key(&letter.parse::<Letter>()?.text) {
             metrics::add("refused_letters", 1, &[]);
             return Err(Failure::refused("letters must not hold private keys"));
         }

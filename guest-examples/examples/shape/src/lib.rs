@@ -12,8 +12,8 @@ mod fields;
 
 use fields::Shape;
 use weir_sdk::{
-    Batch, Failure, Hook, Hooks, Manifest, Plugin, Reject, Transform, Transformed, Transformer,
-    serde_json::Value,
+    Batch, Failure, Hook, Hooks, Json, Manifest, Plugin, Reject, Transform, Transformed,
+    Transformer, serde_json::Value,
 };
 
 #[derive(Default)]
@@ -54,8 +54,8 @@ impl Transformer for Shape {
 
 impl Hooks for ShapePlugin {
     /// Refuses a stage of ours that would fail when it is opened. Other stages are none of our business.
-    fn before(&mut self, _: &str, context: Value) -> Result<Value, Failure> {
-        check(&context)?;
+    fn before(&mut self, _: &str, context: Json) -> Result<Json, Failure> {
+        check(&context.parse()?)?;
         Ok(context)
     }
 }

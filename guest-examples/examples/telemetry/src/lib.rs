@@ -13,7 +13,7 @@ mod sample;
 use std::time::Instant;
 
 use sample::Sample;
-use weir_sdk::{Continuation, Failure, Hook, Hooks, Manifest, Plugin, serde_json::Value};
+use weir_sdk::{Continuation, Failure, Hook, Hooks, Json, Manifest, Plugin, serde_json::Value};
 
 #[derive(Default)]
 struct Telemetry;
@@ -31,25 +31,26 @@ impl Plugin for Telemetry {
 }
 
 impl Hooks for Telemetry {
-    fn around(
-        &mut self,
-        point: &str,
-        context: Value,
-        next: &Continuation,
-    ) -> Result<Value, Failure> {
+    fn around(&mut self, point: &str, context: Json, next: &Continuation) -> Result<Json, Failure> {
         let started = Instant::now();
         let result = next.proceed(&context);
         let seconds = started.elapsed().as_secs_f64();
+        let context: Value = context.parse()?;
         let samples = match point {
-            "stage_execute" => sample::of_stage(&context, &result, seconds),
-            _ => sample::of_chat(&context, &result, seconds),
+            "stage_execute" => {
+                let came = result.as_ref().map_err(Clone::clone).and_then(Json::parse);
+                sample::of_stage(&context, &came, seconds)
+            }
+            _ => sample::of_chat(&context, result.as_ref().map(|_| ()), seconds),
         };
         samples.iter().for_each(Sample::export);
         result
     }
 
-    fn after(&mut self, _: &str, context: Value, result: Value) -> Result<Value, Failure> {
-        sample::of_run(&context).iter().for_each(Sample::export);
+    fn after(&mut self, _: &str, context: Json, result: Json) -> Result<Json, Failure> {
+        sample::of_run(&context.parse()?)
+            .iter()
+            .for_each(Sample::export);
         Ok(result)
     }
 }

@@ -37,7 +37,7 @@ impl Sample {
 }
 
 /// A chat, from the context and result of `chat_request`.
-pub fn of_chat(context: &Value, result: &Result<Value, Failure>, seconds: f64) -> Vec<Sample> {
+pub fn of_chat(context: &Value, result: Result<(), &Failure>, seconds: f64) -> Vec<Sample> {
     let labels = vec![
         ("model_plugin", text(context, "/plugin")),
         ("outcome", outcome(result)),
@@ -56,7 +56,7 @@ pub fn of_stage(context: &Value, result: &Result<Value, Failure>, seconds: f64) 
         "stages",
         "stage_seconds",
         seconds,
-        &with("outcome", outcome(result)),
+        &with("outcome", outcome(result.as_ref().map(|_| ()))),
     );
     for direction in ["in", "out", "rejected"] {
         let count = result
@@ -104,7 +104,7 @@ fn timed(
     ]
 }
 
-fn outcome(result: &Result<Value, Failure>) -> String {
+fn outcome(result: Result<(), &Failure>) -> String {
     match result {
         Ok(_) => "ok",
         Err(Failure::Invalid(_)) => "invalid",
@@ -151,10 +151,10 @@ mod tests {
     fn chats() {
         let context = json!({"plugin": "echo", "model": "echo"});
         check(
-            &of_chat(&context, &Ok(json!({"items": 1})), 0.5),
+            &of_chat(&context, Ok(()), 0.5),
             "chats Count(1) model_plugin=echo,outcome=ok\nchat_seconds Seconds(0.5) model_plugin=echo,outcome=ok",
         );
-        let refused = of_chat(&json!({}), &Err(Failure::refused("no")), 0.0);
+        let refused = of_chat(&json!({}), Err(&Failure::refused("no")), 0.0);
         check(
             &refused,
             "chats Count(1) model_plugin=unknown,outcome=refused\nchat_seconds Seconds(0.0) model_plugin=unknown,outcome=refused",

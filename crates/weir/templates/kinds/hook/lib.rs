@@ -2,7 +2,7 @@
 //! plugin answers: it puts a rule in front of the conversation and refuses a chat in which nobody has said anything.
 
 use weir_sdk::{
-    Failure, Hook, Hooks, Manifest, Plugin,
+    Failure, Hook, Hooks, Json, Manifest, Plugin,
     serde_json::{Value, json},
 };
 
@@ -21,9 +21,9 @@ impl Plugin for {{Type}} {
 }
 
 impl Hooks for {{Type}} {
-    fn before(&mut self, _point: &str, context: Value) -> Result<Value, Failure> {
+    fn before(&mut self, _point: &str, context: Json) -> Result<Json, Failure> {
         {{use}}
-        rule(context)
+        Ok(rule(context.parse()?)?.into())
     }
 }
 
