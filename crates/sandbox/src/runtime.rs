@@ -60,6 +60,8 @@ const ASYNC_STACK: usize = WASM_STACK + (1 << 20);
 const KEEP_RESIDENT: usize = 256 * 1024;
 /// Places of the pool that keep such pages while nobody uses them: more would only make the process look larger with time.
 const UNUSED_WARM: u32 = 32;
+/// Bytes at the top of a stack that are cleared by hand when its instance goes, and kept; the rest goes back to the system.
+const STACK_RESIDENT: usize = 8 * 1024;
 /// Address space the pool of 1,000 memories wants, with room for everything else.
 const POOL_ADDRESS_SPACE: u64 = 8 << 40;
 
@@ -77,6 +79,8 @@ pub(crate) fn config(allocation: Allocation) -> Config {
         .wasm_custom_page_sizes(false)
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(ASYNC_STACK)
+        // No guest finds on its stack what another left there.
+        .async_stack_zeroing(true)
         .wasm_backtrace_max_frames(NonZeroUsize::new(20))
         .memory_init_cow(true);
     if allocation == Allocation::OnDemand {
@@ -142,7 +146,8 @@ fn pool(max_instances: u32) -> PoolingAllocationConfig {
         .max_memories_per_module(1)
         .table_elements(1_000_000)
         .linear_memory_keep_resident(KEEP_RESIDENT)
-        .table_keep_resident(16 * 1024)
+        .table_keep_resident(4 * 1024)
+        .async_stack_keep_resident(STACK_RESIDENT)
         .max_unused_warm_slots(UNUSED_WARM)
         .pagemap_scan(Enabled::Auto);
     pool

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow};
 use notify::event::EventKind;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::author::build;
+use crate::author::build::{self, Built};
 use crate::cli::ServeArgs;
 use crate::{Failure, complain, say, serve};
 
@@ -55,10 +55,11 @@ pub(crate) fn run(arguments: &DevArgs) -> Result<(), Failure> {
         .dir
         .canonicalize()
         .with_context(|| arguments.dir.display().to_string())?;
+    build::language(&dir)?;
     // Changes during the first build count.
     let (changed, changes) = channel();
     let watcher = watch(&dir, changed)?;
-    let built = build::build(&dir)?;
+    let built = first_build(&dir, &changes)?;
     let dist = built
         .component
         .parent()
@@ -142,23 +143,51 @@ fn is_source(path: &Path) -> bool {
     !inside && !name.starts_with('.') && !WRITTEN.contains(&name) && SOURCES.contains(&ending)
 }
 
+/// Builds until it goes well for the first time, again after each change: there is nothing to serve before.
+fn first_build(dir: &Path, changes: &Receiver<()>) -> Result<Built, Failure> {
+    loop {
+        let failure = match build::build(dir) {
+            Ok(built) => return Ok(built),
+            Err(failure) => failure,
+        };
+        complain(&format!(
+            "{}\nnot built: tried again when a source changes",
+            words(&failure)
+        ));
+        if !settled(changes) {
+            return Err(failure);
+        }
+    }
+}
+
 /// Builds after each change, until nobody tells of changes any more.
 fn rebuild(dir: &Path, changes: &Receiver<()>) {
-    while changes.recv().is_ok() {
-        while changes.recv_timeout(SETTLE).is_ok() {}
+    while settled(changes) {
         match build::build(dir) {
             Ok(built) => say(&format!(
                 "{}: {} KiB, and is loaded now",
                 built.component.display(),
                 built.bytes.div_ceil(1024)
             )),
-            Err(Failure::Data(text)) => {
-                complain(&format!("{text}\nnot built: the version before goes on"))
-            }
-            Err(Failure::Other(error)) => {
-                complain(&format!("{error:#}\nnot built: the version before goes on"));
-            }
+            Err(failure) => complain(&format!(
+                "{}\nnot built: the version before goes on",
+                words(&failure)
+            )),
         }
+    }
+}
+
+/// Waits for a change, and then until no more follow; false if nobody tells of changes any more.
+fn settled(changes: &Receiver<()>) -> bool {
+    let changed = changes.recv().is_ok();
+    while changes.recv_timeout(SETTLE).is_ok() {}
+    changed
+}
+
+fn words(failure: &Failure) -> String {
+    match failure {
+        Failure::Data(text) => text.clone(),
+        Failure::Other(error) => format!("{error:#}"),
     }
 }
 

@@ -439,7 +439,12 @@ async fn dev_serves_builds_again_and_ends() {
     let project = js_project(&old);
     let new: PathBuf = project.path().join("new.bin");
     std::fs::write(&new, guests::rebuilt_words()).unwrap();
+    let source = project.path().join("build.mjs");
+    std::fs::write(&source, "throw new Error('not yet');\n").unwrap();
     let mut dev = Dev::start(project.path());
+    dev.says("(not built: tried again when a source changes)")
+        .await;
+    std::fs::write(&source, build_script(&old)).unwrap();
     let host = dev.says(r"serves on http://(127\.0\.0\.1:\d+)").await;
     let key = dev.says(r"Authorization: Bearer (\S+?)\x22").await;
     let host = host.parse().unwrap();
@@ -449,7 +454,6 @@ async fn dev_serves_builds_again_and_ends() {
         .json(&body);
     let words = async || http::send(host, &request).await.unwrap().content();
     assert!(words().await.starts_with("one two"));
-    let source = project.path().join("build.mjs");
     std::fs::write(&source, build_script(&new)).unwrap();
     until("the new version serves", PATIENCE, async || {
         words().await.starts_with("ONE TWO").then_some(())

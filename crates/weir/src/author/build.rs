@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, anyhow};
 
+use super::kind::Language;
 use super::toolchain::{self, TARGET};
 use crate::{Failure, complain, say};
 
@@ -43,18 +44,10 @@ pub(crate) fn run(arguments: &BuildArgs) -> Result<(), Failure> {
 /// # Errors
 /// The folder holds no project; a tool is missing, and how to get it; or the build fails.
 pub(crate) fn build(folder: &Path) -> Result<Built, Failure> {
-    let there = |name: &str| folder.join(name).is_file();
-    let (name, built) = if there("Cargo.toml") {
-        rust(folder)?
-    } else if there("app.py") && folder.join("wit").is_dir() {
-        python(folder)?
-    } else if there("package.json") && there("build.mjs") {
-        js(folder)?
-    } else {
-        return Err(Failure::Data(format!(
-            "{}: no project; there must be Cargo.toml (Rust), app.py and wit/ (Python), or package.json and build.mjs (JavaScript)",
-            folder.display()
-        )));
+    let (name, built) = match language(folder)? {
+        Language::Rust => rust(folder)?,
+        Language::Python => python(folder)?,
+        Language::Js => js(folder)?,
     };
     let dist = folder.join("dist");
     let component = dist.join(format!("{name}.wasm"));
@@ -69,6 +62,26 @@ pub(crate) fn build(folder: &Path) -> Result<Built, Failure> {
         std::fs::remove_file(&beside).with_context(|| beside.display().to_string())?;
     }
     Ok(Built { component, bytes })
+}
+
+/// The language of the project in a folder.
+///
+/// # Errors
+/// The folder holds no project.
+pub(crate) fn language(folder: &Path) -> Result<Language, Failure> {
+    let there = |name: &str| folder.join(name).is_file();
+    if there("Cargo.toml") {
+        Ok(Language::Rust)
+    } else if there("app.py") && folder.join("wit").is_dir() {
+        Ok(Language::Python)
+    } else if there("package.json") && there("build.mjs") {
+        Ok(Language::Js)
+    } else {
+        Err(Failure::Data(format!(
+            "{}: no project; there must be Cargo.toml (Rust), app.py and wit/ (Python), or package.json and build.mjs (JavaScript)",
+            folder.display()
+        )))
+    }
 }
 
 /// The name of the package in a folder, and the component that cargo makes of it.
