@@ -222,7 +222,7 @@ fn extend() -> Value {
 fn allowed() -> Value {
     json!({
         "Limit": object(&["name", "unit", "value", "default", "ceiling"], json!({
-            "name": text(), "unit": text(), "value": or_null(number()), "default": number(), "ceiling": number(),
+            "name": text(), "unit": text(), "value": or_null(number()), "default": or_null(number()), "ceiling": or_null(number()),
         })),
         "LimitList": object(&["limits"], json!({"limits": list("Limit")})),
         "GrantView": object(&["asked", "details", "granted", "used", "missing"], json!({

@@ -110,12 +110,17 @@ pub(super) fn limits(p: &PluginStatus, config: &ServerConfig) -> Value {
         json!({
             "name": spec.name,
             "unit": spec.unit,
-            "value": values.map(|v| v.get(*limit)),
-            "default": config.defaults.get(*limit),
-            "ceiling": config.ceilings.get(*limit),
+            "value": values.and_then(|v| bound(v.get(*limit))),
+            "default": bound(config.defaults.get(*limit)),
+            "ceiling": bound(config.ceilings.get(*limit)),
         })
     };
     Limit::ALL.iter().map(one).collect()
+}
+
+/// The value of a limit; none where there is no limit.
+fn bound(value: u64) -> Option<u64> {
+    (value != u64::MAX).then_some(value)
 }
 
 /// The last faults.
