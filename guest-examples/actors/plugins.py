@@ -107,6 +107,9 @@ hook(BAD, "meddler-self", "before", {"emit": "meddler.self", "show": "/payload/m
 hook(BAD, "meddler-a", "before", {"emit": "meddler.a", "show": "/payload/meddled"}, point="event_emitted", template="meddler")
 hook(BAD, "meddler-b", "before", {"emit": "meddler.b", "show": "/payload/meddled"}, point="event_emitted", template="meddler")
 
+# Data stages that do what a stage's settings say, mostly harm.
+plugin(BAD, "stage", "stage", "[limits]\nfuel = 100_000_000\n")
+
 # Storms: `storm` answers each event with one, `storm-double` with two, the pair each other.
 listener(BAD, "storm", ["storm.*"], {"emit": "storm.again"})
 listener(BAD, "storm-double", ["double.*"], {"emit": "double.again", "times": 2})

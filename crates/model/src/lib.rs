@@ -5,6 +5,7 @@
 
 pub mod chat;
 pub mod component;
+pub mod data;
 pub mod egress;
 pub mod error;
 pub mod events;

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use crate::BoxFuture;
 use crate::chat::{ChatRequest, Direction, FilterMessage, Model, Reply};
 use crate::component::ComponentFile;
-use crate::error::{LoadError, StageError};
+use crate::data::{Opening, Reader, Transformer, Writer};
+use crate::error::{Fault, LoadError, StageError};
 use crate::events::Event;
 use crate::exchange::{Cause, PeerRequest};
 use crate::grants::Capability;
 use crate::hooks::HookCall;
+use crate::id::PluginRef;
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::settings::PluginSettings;
@@ -120,6 +122,23 @@ pub struct About {
     pub valves_spec: Option<String>,
     /// What an operator should know: roles that this version does not call, and the like.
     pub notes: Vec<String>,
+}
+
+impl About {
+    /// The error of a call of a role that the plugin has not got.
+    #[must_use]
+    pub fn lacks(&self, role: Role) -> StageError {
+        StageError {
+            plugin: PluginRef {
+                id: self.manifest.id.clone(),
+                version: self.manifest.version.clone(),
+            },
+            fault: Fault::Unavailable {
+                reason: format!("it has no role {}", role.name()),
+                retry_after_ms: None,
+            },
+        }
+    }
 }
 
 /// What one call used.
@@ -251,6 +270,39 @@ pub trait Plugin: Send + Sync + fmt::Debug {
         request: PeerRequest,
         cause: Cause,
     ) -> BoxFuture<'static, Result<String, StageError>>;
+
+    /// `source.reader.open`: a reader with an instance of its own. Unavailable where the plugin has no such role, as the two after it.
+    fn open_source(
+        self: Arc<Self>,
+        opening: Opening,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<Box<dyn Reader>, StageError>> {
+        let _ = (opening, cause);
+        let lacks = self.about().lacks(Role::Source);
+        Box::pin(std::future::ready(Err(lacks)))
+    }
+
+    /// `transform.transformer.open`: a transformer with an instance of its own. `config` is the stage's settings, JSON text.
+    fn open_transform(
+        self: Arc<Self>,
+        config: String,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<Box<dyn Transformer>, StageError>> {
+        let _ = (config, cause);
+        let lacks = self.about().lacks(Role::Transform);
+        Box::pin(std::future::ready(Err(lacks)))
+    }
+
+    /// `sink.writer.open`: a writer with an instance of its own. `config` is the stage's settings, JSON text.
+    fn open_sink(
+        self: Arc<Self>,
+        config: String,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<Box<dyn Writer>, StageError>> {
+        let _ = (config, cause);
+        let lacks = self.about().lacks(Role::Sink);
+        Box::pin(std::future::ready(Err(lacks)))
+    }
 
     /// `manifold.models`.
     fn models(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<Model>, StageError>>;

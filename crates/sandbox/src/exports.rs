@@ -1,6 +1,8 @@
 //! What the host calls: which exports a component has, and one function for each that makes a call of it. Budgets and deadlines are
 //! set elsewhere.
 
+pub(crate) mod data;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,7 +16,8 @@ use wasmtime::component::{Instance, InstancePre, Resource};
 use wasmtime::{AsContextMut, Store};
 
 use crate::bindings::exports::weir::plugin::{
-    filter, handover, hooks, lifecycle, manifold, peer, pipe, subscriber, valves,
+    filter, handover, hooks, lifecycle, manifold, peer, pipe, sink, source, subscriber, transform,
+    valves,
 };
 use crate::bindings::weir::types::values::Failure;
 use crate::host::chat::ReplySlot;
@@ -40,6 +43,9 @@ pub(crate) struct Blueprint {
     pipe: Option<Arc<pipe::GuestIndices>>,
     manifold: Option<Arc<manifold::GuestIndices>>,
     filter: Option<Arc<filter::GuestIndices>>,
+    source: Option<Arc<source::GuestIndices>>,
+    transform: Option<Arc<transform::GuestIndices>>,
+    sink: Option<Arc<sink::GuestIndices>>,
     hooks: Option<Arc<hooks::GuestIndices>>,
     subscriber: Option<Arc<subscriber::GuestIndices>>,
     peer: Option<Arc<peer::GuestIndices>>,
@@ -53,6 +59,9 @@ pub(crate) struct Exports {
     pipe: Option<pipe::Guest>,
     manifold: Option<manifold::Guest>,
     filter: Option<filter::Guest>,
+    source: Option<source::Guest>,
+    transform: Option<transform::Guest>,
+    sink: Option<sink::Guest>,
     hooks: Option<hooks::Guest>,
     subscriber: Option<subscriber::Guest>,
     peer: Option<peer::Guest>,
@@ -81,6 +90,9 @@ impl Blueprint {
             pipe: find!(Pipe, pipe),
             manifold: find!(Manifold, manifold),
             filter: find!(Filter, filter),
+            source: find!(Source, source),
+            transform: find!(Transform, transform),
+            sink: find!(Sink, sink),
             hooks: find!(Hooks, hooks),
             subscriber: find!(Subscriber, subscriber),
             peer: find!(Peer, peer),
@@ -109,6 +121,9 @@ impl Blueprint {
             pipe: load!(pipe),
             manifold: load!(manifold),
             filter: load!(filter),
+            source: load!(source),
+            transform: load!(transform),
+            sink: load!(sink),
             hooks: load!(hooks),
             subscriber: load!(subscriber),
             peer: load!(peer),

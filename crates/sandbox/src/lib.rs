@@ -22,6 +22,7 @@ mod plugin;
 mod pool;
 mod redact;
 mod runtime;
+mod stage;
 mod state;
 mod trap;
 mod usage;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use model::BoxFuture;
 use model::chat::{ChatRequest, Direction, FilterMessage, Model, Reply};
+use model::data::{Opening, Reader, Transformer, Writer};
 use model::error::{Fault, StageError};
 use model::events::Event;
 use model::exchange::{Cause, PeerRequest};
@@ -20,6 +21,7 @@ use crate::instance::Instance;
 use crate::json;
 use crate::ongoing::Ongoing;
 use crate::pool::Pool;
+use crate::stage::{PluginReader, PluginTransformer, PluginWriter, Stage};
 use crate::state::Shared;
 use crate::usage::add;
 
@@ -81,13 +83,23 @@ impl Loaded {
             Some(instance) => instance,
             None => Box::pin(self.new_instance(ongoing)).await?,
         };
+        self.tell_news(&mut instance, ongoing).await?;
+        Ok(instance)
+    }
+
+    /// Tells an instance the valves in force, if they have changed since it was told last.
+    pub(crate) async fn tell_news(
+        &self,
+        instance: &mut Instance,
+        ongoing: &Arc<Ongoing>,
+    ) -> Result<(), Fault> {
         if self.valves.changes() == instance.valves_change {
-            return Ok(instance);
+            return Ok(());
         }
         // A plugin that refuses new valves has been told; its refusal went to whoever made the change.
-        match Box::pin(self.tell_valves(&mut instance, ongoing)).await {
+        match Box::pin(self.tell_valves(instance, ongoing)).await {
             Err(fault) if fault.said().is_none() => Err(fault),
-            Ok(()) | Err(_) => Ok(instance),
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -129,7 +141,7 @@ impl Loaded {
         instance.run(updated).await
     }
 
-    fn error(&self, fault: Fault) -> StageError {
+    pub(crate) fn error(&self, fault: Fault) -> StageError {
         StageError {
             plugin: PluginRef {
                 id: self.about.manifest.id.clone(),
@@ -185,7 +197,7 @@ impl Loaded {
     }
 
     /// Refuses a call that brings more than the plugin may be given.
-    fn check_input(&self, bytes: usize) -> Result<(), StageError> {
+    pub(crate) fn check_input(&self, bytes: usize) -> Result<(), StageError> {
         add(&self.shared.counters.bytes_in, bytes as u64);
         let value = self.shared.limits.get(Limit::InputBytes);
         if bytes as u64 > value {
@@ -285,6 +297,43 @@ impl Plugin for Loaded {
             run: exports::handle(request),
         };
         self.serve_json(ask, "an answer")
+    }
+
+    fn open_source(
+        self: Arc<Self>,
+        opening: Opening,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<Box<dyn Reader>, StageError>> {
+        let given = opening.config.len() + opening.cursor.as_ref().map_or(0, String::len);
+        Box::pin(async move {
+            let open = exports::data::open_source(opening);
+            let stage = Stage::open(self, cause, given, open).await?;
+            Ok(Box::new(PluginReader(stage)) as Box<dyn Reader>)
+        })
+    }
+
+    fn open_transform(
+        self: Arc<Self>,
+        config: String,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<Box<dyn Transformer>, StageError>> {
+        Box::pin(async move {
+            let (given, open) = (config.len(), exports::data::open_transform(config));
+            let stage = Stage::open(self, cause, given, open).await?;
+            Ok(Box::new(PluginTransformer::new(stage)) as Box<dyn Transformer>)
+        })
+    }
+
+    fn open_sink(
+        self: Arc<Self>,
+        config: String,
+        cause: Cause,
+    ) -> BoxFuture<'static, Result<Box<dyn Writer>, StageError>> {
+        Box::pin(async move {
+            let (given, open) = (config.len(), exports::data::open_sink(config));
+            let stage = Stage::open(self, cause, given, open).await?;
+            Ok(Box::new(PluginWriter(stage)) as Box<dyn Writer>)
+        })
     }
 
     fn models(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<Model>, StageError>> {

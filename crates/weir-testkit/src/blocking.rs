@@ -143,6 +143,10 @@ waiting! {
     peer(caller: &str, method: &str, payload: &Value) -> Outcome;
     cast(caller: &str, method: &str, payload: &Value) -> Outcome;
     hook(point: &str, context: &Value, result: &Value) -> Outcome;
+    read(config: &Value, cursor: Option<&Value>) -> Outcome;
+    read_window(config: &Value, cursor: Option<&Value>, window: Option<(&str, &str)>) -> Outcome;
+    transform(config: &Value, batches: &[Vec<Value>]) -> Outcome;
+    write(config: &Value, batches: &[Vec<Value>]) -> Outcome;
     reload() -> Outcome;
     events() -> Vec<EventSeen>;
     settle() -> bool;

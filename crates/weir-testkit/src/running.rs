@@ -1,6 +1,7 @@
 //! A running kit as a test holds it: what there is to see, and the frame around every call. The calls themselves are `running/calls.rs`.
 
 mod calls;
+mod stages;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use model::BoxFuture;
 use model::chat::{ChatRequest, Direction, FilterMessage, Model};
 use model::component::{ComponentFile, FileName};
+use model::data::{Opening, Reader, Transformer, Writer};
 use model::error::{LoadError, StageError};
 use model::events::Event;
 use model::exchange::{Cause, PeerRequest};
@@ -223,6 +224,22 @@ impl Plugin for Watched {
             self.watch.ended(self.about(), &result);
             result
         })
+    }
+
+    fn open_source(self: Arc<Self>, opening: Opening, cause: Cause) -> Answer<Box<dyn Reader>> {
+        Arc::clone(&self.inner).open_source(opening, cause)
+    }
+
+    fn open_transform(
+        self: Arc<Self>,
+        config: String,
+        cause: Cause,
+    ) -> Answer<Box<dyn Transformer>> {
+        Arc::clone(&self.inner).open_transform(config, cause)
+    }
+
+    fn open_sink(self: Arc<Self>, config: String, cause: Cause) -> Answer<Box<dyn Writer>> {
+        Arc::clone(&self.inner).open_sink(config, cause)
     }
 
     fn models(self: Arc<Self>) -> Answer<Vec<Model>> {

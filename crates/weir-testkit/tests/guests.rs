@@ -8,6 +8,8 @@ mod chats;
 mod kit;
 #[path = "guests/others.rs"]
 mod others;
+#[path = "guests/stages.rs"]
+mod stages;
 
 use weir_testkit::Kit;
 

@@ -353,8 +353,8 @@ fn test_says_where_a_case_is_wrong() {
         &["line 4", "mesage", "message"],
     );
     check(
-        "[[case]]\nname = \"a\"\ncall = \"source\"\n",
-        &["source", "data pipelines"],
+        "[[case]]\nname = \"a\"\ncall = \"transform\"\n",
+        &["transform", "needs records"],
     );
     let (_folder, path) = alone("examples/echo.wasm");
     let (code, _, error) = weir(&["test", &path]);

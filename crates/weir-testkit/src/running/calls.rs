@@ -295,7 +295,7 @@ impl Running {
         outcome
     }
 
-    fn gone(&self) -> Failed {
+    pub(super) fn gone(&self) -> Failed {
         failed(
             "unavailable",
             format!("{} is not there any more", self.id()),
@@ -339,7 +339,7 @@ fn caller(id: &str) -> Result<Caller, Failed> {
     })
 }
 
-fn failed(code: &str, message: String) -> Failed {
+pub(super) fn failed(code: &str, message: String) -> Failed {
     Failed {
         code: code.into(),
         message,
@@ -347,7 +347,7 @@ fn failed(code: &str, message: String) -> Failed {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
-fn of_stage(error: StageError) -> Failed {
+pub(super) fn of_stage(error: StageError) -> Failed {
     failed(error.fault.code(), error.fault.to_string())
 }
 

@@ -117,11 +117,25 @@ fn call(plugin: &Running, case: &Case) -> Outcome {
             &text(&case.method),
             &value(&case.payload),
         ),
-        // The others were refused when the file was read.
-        Call::Valves | Call::Describe | Call::Source | Call::Transform | Call::Sink => {
-            plugin.describe()
+        Call::Source => {
+            let window = case.window.as_ref();
+            let window = window.map(|w| (w.start.as_str(), w.end.as_str()));
+            plugin.read_window(&config(case), case.cursor.as_ref(), window)
         }
+        Call::Transform => plugin.transform(&config(case), &batch(case)),
+        Call::Sink => plugin.write(&config(case), &batch(case)),
+        Call::Valves | Call::Describe => plugin.describe(),
     }
+}
+
+/// The settings of a stage.
+fn config(case: &Case) -> Value {
+    case.config.clone().unwrap_or_else(|| json!({}))
+}
+
+/// The records that a stage is given, in one batch.
+fn batch(case: &Case) -> Vec<Vec<Value>> {
+    case.records.iter().cloned().collect()
 }
 
 /// The request body of a pipe's case.

@@ -51,6 +51,10 @@ pub(super) struct Case {
     pub(super) caller: Option<String>,
     pub(super) method: Option<String>,
     pub(super) cast: Option<bool>,
+    pub(super) config: Option<Value>,
+    pub(super) cursor: Option<Value>,
+    pub(super) window: Option<Span>,
+    pub(super) records: Option<Vec<Value>>,
     // The world around it.
     pub(super) valves: Option<Value>,
     #[serde(default)]
@@ -77,6 +81,14 @@ pub(super) enum Call {
     Source,
     Transform,
     Sink,
+}
+
+/// The half-open span of time that a source's run covers.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Span {
+    pub(super) start: String,
+    pub(super) end: String,
 }
 
 /// What is expected. With nothing said, an answer, whatever it is.
@@ -194,19 +206,14 @@ impl Call {
             Self::Hook => (&["point", "context"], &["mode", "step_result"]),
             Self::Event => (&["topic", "payload"], &["origin"]),
             Self::Peer => (&["caller", "method", "payload"], &["cast"]),
-            Self::Source | Self::Transform | Self::Sink => (&[], &[]),
+            Self::Source => (&[], &["config", "cursor", "window"]),
+            Self::Transform | Self::Sink => (&["records"], &["config"]),
         }
     }
 }
 
 impl Case {
     fn check(&self) -> Result<(), String> {
-        if matches!(self.call, Call::Source | Call::Transform | Call::Sink) {
-            return Err(format!(
-                "call = {:?} comes with data pipelines; until then call = \"describe\", and test the logic in the plugin's own language",
-                self.call.name()
-            ));
-        }
         let (needed, possible) = self.call.keys();
         let given = self.given();
         for key in needed {
@@ -253,6 +260,10 @@ impl Case {
             ("caller", self.caller.is_some()),
             ("method", self.method.is_some()),
             ("cast", self.cast.is_some()),
+            ("config", self.config.is_some()),
+            ("cursor", self.cursor.is_some()),
+            ("window", self.window.is_some()),
+            ("records", self.records.is_some()),
             ("valves", self.valves.is_some()),
         ];
         let there = all.into_iter().filter(|(_, is_there)| *is_there);
@@ -338,7 +349,15 @@ mod tests {
             "call = \"models\"\ntopic = \"x\"",
             &[":2:", "topic means nothing"],
         );
-        check("call = \"source\"", &[":2:", "comes with data pipelines"]);
+        check("call = \"transform\"", &[":2:", "needs records"]);
+        check(
+            "call = \"source\"\nrecords = []",
+            &[":2:", "records means nothing", "cursor"],
+        );
+        check(
+            "call = \"source\"\nwindow = { start = \"a\" }",
+            &["line 5", "missing field `end`"],
+        );
         let both = "call = \"pipe\"\nmessage = \"\"\nexpect.text = \"\"\nexpect.error = \"\"";
         check(both, &["not both"]);
         assert!(parse("").unwrap_err().contains("no [[case]]"));

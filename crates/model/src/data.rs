@@ -1,0 +1,120 @@
+//! Records on their way through a data pipeline, and the ports of what works on them during one run. A plugin's stage and a native one are the same here.
+
+use bytes::Bytes;
+
+use crate::BoxFuture;
+use crate::error::StageError;
+
+/// How the bytes of a batch are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// One JSON document a line, `\n` after each, UTF-8.
+    Ndjson,
+    /// One Arrow IPC stream (schema, then record batches), uncompressed.
+    ArrowIpc,
+}
+
+impl Encoding {
+    /// Its name in errors and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::ArrowIpc => "arrow-ipc",
+        }
+    }
+}
+
+/// Some records, as bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// How to read them.
+    pub encoding: Encoding,
+    /// Number of records in `data`.
+    pub count: u32,
+    /// The records.
+    pub data: Bytes,
+}
+
+/// A record that a stage gives up on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// Its place in the batch that the stage was given, from 0.
+    pub index: u32,
+    /// Why, at most 1 KiB. Empty: it is left out on purpose, as a filter does, and counts as no error.
+    pub reason: String,
+}
+
+/// The half-open span of time [start, end) that a run covers; both RFC 3339 with offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// The first instant.
+    pub start: String,
+    /// The first instant after it.
+    pub end: String,
+}
+
+/// How a source is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// The stage's settings, JSON text.
+    pub config: String,
+    /// From where to go on, JSON text; none on the first run.
+    pub cursor: Option<String>,
+    /// The span that the run covers.
+    pub window: Option<Window>,
+}
+
+/// How much a source may hand over at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Most {
+    /// Records; never more.
+    pub records: u32,
+    /// Bytes; about so many.
+    pub bytes: u32,
+}
+
+/// What a source handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// The records.
+    pub batch: Batch,
+    /// From where to go on after them, JSON text: to be kept once they are delivered.
+    pub cursor: Option<String>,
+    /// Nothing more in this run.
+    pub done: bool,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transformed {
+    /// The records to go on with.
+    pub batch: Batch,
+    /// Those given up on, each once.
+    pub rejects: Vec<Reject>,
+}
+
+/// A source at work for one run. Dropping it closes it. After a fault it answers nothing but `Unavailable`.
+pub trait Reader: Send {
+    /// The next records.
+    fn pull(&mut self, most: Most) -> BoxFuture<'_, Result<Pulled, StageError>>;
+}
+
+/// A transform at work for one run of one worker. Dropping it closes it. After a fault it answers nothing but `Unavailable`.
+pub trait Transformer: Send {
+    /// Every record comes out, is rejected, or is held back for a later call.
+    fn apply(&mut self, batch: Batch) -> BoxFuture<'_, Result<Transformed, StageError>>;
+
+    /// What is still held back, at the end of the run; the last call.
+    fn finish(&mut self) -> BoxFuture<'_, Result<Option<Batch>, StageError>>;
+}
+
+/// A sink at work for one run. Dropping it closes it. After a fault it answers nothing but `Unavailable`.
+pub trait Writer: Send {
+    /// The records are safe when it answers, but for those it rejects. `key` is the same when a batch is delivered again.
+    fn push(&mut self, batch: Batch, key: String)
+    -> BoxFuture<'_, Result<Vec<Reject>, StageError>>;
+
+    /// No more records in this run; the last call.
+    fn finish(&mut self) -> BoxFuture<'_, Result<(), StageError>>;
+}

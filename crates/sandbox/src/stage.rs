@@ -1,0 +1,252 @@
+//! A plugin's source, transform or sink at work for one run: an instance of its own with the resource in it, and a check of all that comes out. It
+//! makes no instances and knows no pipelines.
+
+use std::sync::Arc;
+
+use model::BoxFuture;
+use model::data::{
+    Batch, Encoding, Most, Pulled, Reader, Reject, Transformed, Transformer, Writer,
+};
+use model::error::{Fault, StageError};
+use model::exchange::Cause;
+use wasmtime::component::ResourceAny;
+
+use crate::call::{Kind, take_turn};
+use crate::exports::{Run, data};
+use crate::instance::{Instance, Work};
+use crate::json;
+use crate::ongoing::Ongoing;
+use crate::plugin::Loaded;
+
+/// Most bytes of a reject's reason that are kept (`types.wit`).
+const REASON: usize = 1024;
+
+/// An open resource in an instance that nobody else uses.
+pub(crate) struct Stage {
+    plugin: Arc<Loaded>,
+    cause: Cause,
+    /// None after a call that ended in anything but an ordinary answer.
+    held: Option<(Instance, ResourceAny)>,
+}
+
+impl Stage {
+    /// Makes an instance and opens the resource in it. `given` is the number of bytes of what it is opened with.
+    pub(crate) async fn open(
+        plugin: Arc<Loaded>,
+        cause: Cause,
+        given: usize,
+        run: Run<ResourceAny>,
+    ) -> Result<Self, StageError> {
+        plugin.check_input(given)?;
+        let (ongoing, work) = begin(&plugin, &cause, given, run);
+        let making = Arc::clone(&plugin);
+        let opening = Box::pin(async move {
+            let mut instance = making.new_instance(&work.ongoing).await?;
+            let resource = instance.run(work).await?;
+            Ok((instance, resource))
+        });
+        let opened = take_turn(&plugin, &ongoing, opening).await;
+        let held = Some(opened.map_err(|fault| plugin.error(fault))?);
+        Ok(Self {
+            plugin,
+            cause,
+            held,
+        })
+    }
+
+    async fn call<R: Send + 'static>(
+        &mut self,
+        given: usize,
+        run: impl FnOnce(ResourceAny) -> Run<R>,
+    ) -> Result<R, StageError> {
+        self.plugin.check_input(given)?;
+        let Some((mut instance, resource)) = self.held.take() else {
+            return Err(self.plugin.error(Fault::Unavailable {
+                reason: "it has failed in this run".into(),
+                retry_after_ms: None,
+            }));
+        };
+        let (ongoing, work) = begin(&self.plugin, &self.cause, given, run(resource));
+        let plugin = Arc::clone(&self.plugin);
+        let calling = Box::pin(async move {
+            plugin.tell_news(&mut instance, &work.ongoing).await?;
+            let outcome = instance.run(work).await;
+            Ok((instance, outcome))
+        });
+        let ended = take_turn(&self.plugin, &ongoing, calling).await;
+        let (instance, outcome) = ended.map_err(|fault| self.plugin.error(fault))?;
+        if outcome.as_ref().err().is_none_or(|f| f.said().is_some()) {
+            self.held = Some((instance, resource));
+        }
+        outcome.map_err(|fault| self.plugin.error(fault))
+    }
+
+    /// The plugin broke the contract: it is not asked again.
+    fn broken(&mut self, what: String) -> StageError {
+        self.held = None;
+        self.plugin.error(Fault::Internal(what))
+    }
+
+    fn checked(&mut self, batch: Batch) -> Result<Batch, StageError> {
+        match check(&batch) {
+            Ok(()) => Ok(batch),
+            Err(reason) => Err(self.broken(reason)),
+        }
+    }
+
+    fn checked_rejects(
+        &mut self,
+        rejects: Vec<Reject>,
+        given: u32,
+    ) -> Result<Vec<Reject>, StageError> {
+        check_rejects(rejects, given).map_err(|reason| self.broken(reason))
+    }
+}
+
+fn begin<R>(plugin: &Loaded, cause: &Cause, given: usize, run: Run<R>) -> (Arc<Ongoing>, Work<R>) {
+    let ongoing = Ongoing::new(&plugin.shared, Kind::Call, cause.clone());
+    let work = Work {
+        given,
+        ..Kind::Call.work(&plugin.shared, &ongoing, run)
+    };
+    (ongoing, work)
+}
+
+/// A plugin's source.
+pub(crate) struct PluginReader(pub(crate) Stage);
+
+impl Reader for PluginReader {
+    fn pull(&mut self, most: Most) -> BoxFuture<'_, Result<Pulled, StageError>> {
+        Box::pin(async move {
+            let pulled = self.0.call(0, |reader| data::pull(reader, most)).await?;
+            if pulled.batch.count > most.records {
+                let (count, most) = (pulled.batch.count, most.records);
+                let what =
+                    format!("it returned {count} records where at most {most} were asked for");
+                return Err(self.0.broken(what));
+            }
+            if let Some(Err(reason)) = pulled.cursor.as_deref().map(json::check) {
+                return Err(self.0.broken(format!("it returned a cursor that {reason}")));
+            }
+            let batch = self.0.checked(pulled.batch)?;
+            Ok(Pulled { batch, ..pulled })
+        })
+    }
+}
+
+/// A plugin's transform.
+pub(crate) struct PluginTransformer {
+    stage: Stage,
+    /// Records it was given that have neither come out nor been rejected.
+    kept: u64,
+}
+
+impl PluginTransformer {
+    pub(crate) fn new(stage: Stage) -> Self {
+        Self { stage, kept: 0 }
+    }
+}
+
+impl Transformer for PluginTransformer {
+    fn apply(&mut self, batch: Batch) -> BoxFuture<'_, Result<Transformed, StageError>> {
+        Box::pin(async move {
+            let (given, bytes) = (batch.count, batch.data.len());
+            let apply = |transformer| data::apply(transformer, batch);
+            let done = self.stage.call(bytes, apply).await?;
+            let batch = self.stage.checked(done.batch)?;
+            let rejects = self.stage.checked_rejects(done.rejects, given)?;
+            let there = self.kept + u64::from(given);
+            let (out, rejected) = (u64::from(batch.count), rejects.len() as u64);
+            match there.checked_sub(out + rejected) {
+                Some(kept) => self.kept = kept,
+                None => {
+                    let what = format!(
+                        "it returned {out} records and {rejected} rejects for {given} records and {} held back",
+                        self.kept
+                    );
+                    return Err(self.stage.broken(what));
+                }
+            }
+            Ok(Transformed { batch, rejects })
+        })
+    }
+
+    fn finish(&mut self) -> BoxFuture<'_, Result<Option<Batch>, StageError>> {
+        Box::pin(async move {
+            let rest = self.stage.call(0, data::finish_transform).await?;
+            let rest = rest.map(|batch| self.stage.checked(batch)).transpose()?;
+            let count = rest.as_ref().map_or(0, |batch| u64::from(batch.count));
+            if count != self.kept {
+                let what = format!(
+                    "it held back {} records and returned {count} of them at the end",
+                    self.kept
+                );
+                return Err(self.stage.broken(what));
+            }
+            Ok(rest)
+        })
+    }
+}
+
+/// A plugin's sink.
+pub(crate) struct PluginWriter(pub(crate) Stage);
+
+impl Writer for PluginWriter {
+    fn push(
+        &mut self,
+        batch: Batch,
+        key: String,
+    ) -> BoxFuture<'_, Result<Vec<Reject>, StageError>> {
+        Box::pin(async move {
+            let (given, bytes) = (batch.count, batch.data.len());
+            let push = |writer| data::push(writer, batch, key);
+            let rejects = self.0.call(bytes, push).await?;
+            self.0.checked_rejects(rejects, given)
+        })
+    }
+
+    fn finish(&mut self) -> BoxFuture<'_, Result<(), StageError>> {
+        Box::pin(async move { self.0.call(0, data::finish_sink).await })
+    }
+}
+
+/// Does a batch hold as many records as it says? The records themselves are read by whoever needs to know what they say.
+fn check(batch: &Batch) -> Result<(), String> {
+    if batch.encoding == Encoding::ArrowIpc {
+        return Err("it returned an arrow-ipc batch; ndjson is taken".into());
+    }
+    if batch.data.last().is_some_and(|last| *last != b'\n') {
+        return Err("it returned a batch whose last line does not end".into());
+    }
+    let lines = memchr::memchr_iter(b'\n', &batch.data).count();
+    if lines as u64 != u64::from(batch.count) {
+        return Err(format!(
+            "it returned a batch of {} records that holds {lines} lines",
+            batch.count
+        ));
+    }
+    Ok(())
+}
+
+/// Each of the rejects is one of the records given, and none is there twice.
+fn check_rejects(mut rejects: Vec<Reject>, given: u32) -> Result<Vec<Reject>, String> {
+    rejects.sort_by_key(|reject| reject.index);
+    if let Some(last) = rejects.last()
+        && last.index >= given
+    {
+        return Err(format!(
+            "it rejected record {} of {given}, counted from 0",
+            last.index
+        ));
+    }
+    for (one, next) in rejects.iter().zip(rejects.iter().skip(1)) {
+        if one.index == next.index {
+            return Err(format!("it rejected record {} twice", one.index));
+        }
+    }
+    for reject in &mut rejects {
+        let end = reject.reason.floor_char_boundary(REASON);
+        reject.reason.truncate(end);
+    }
+    Ok(rejects)
+}
