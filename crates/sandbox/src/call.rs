@@ -87,27 +87,24 @@ pub(crate) async fn call<R: Send + 'static>(plugin: Arc<Loaded>, ask: Ask<R>) ->
     take_turn(&plugin, &ongoing, work).await
 }
 
-/// Waits for a turn and then does the work on its lane, both before one deadline. A call that gets no turn in time was refused;
-/// it is not the plugin's fault.
+/// Waits for a turn and then does the work on its lane, both before one deadline.
 pub(crate) async fn take_turn<R: Send + 'static>(
     plugin: &Loaded,
     ongoing: &Arc<Ongoing>,
     work: BoxFuture<'static, Result<R, Fault>>,
 ) -> Result<R, Fault> {
-    let turn = match plugin.pool.free_turn() {
-        Some(turn) => turn,
-        None => wait_for_turn(plugin, ongoing).await?,
-    };
-    let guarded = async move {
-        // Held until the instance is back, so that there are never more instances in use than turns.
-        let _turn = turn;
-        work.await
-    };
-    let work = on_lane(&plugin.shared, ongoing, guarded);
-    ongoing.keep(work).await
+    let turn = turn(plugin, ongoing).await?;
+    in_turn(turn, plugin, ongoing, work).await
 }
 
-async fn wait_for_turn(plugin: &Loaded, ongoing: &Ongoing) -> Result<OwnedSemaphorePermit, Fault> {
+/// Waits for a turn. A call that gets none in time was refused; it is not the plugin's fault.
+pub(crate) async fn turn(
+    plugin: &Loaded,
+    ongoing: &Ongoing,
+) -> Result<OwnedSemaphorePermit, Fault> {
+    if let Some(turn) = plugin.pool.free_turn() {
+        return Ok(turn);
+    }
     let (limit_name, limit) = ongoing.deadline();
     let busy = Fault::Unavailable {
         reason: format!("all its instances were busy for {limit_name} = {limit}"),
@@ -116,6 +113,22 @@ async fn wait_for_turn(plugin: &Loaded, ongoing: &Ongoing) -> Result<OwnedSemaph
     timeout(Duration::from_millis(limit), plugin.pool.turn())
         .await
         .unwrap_or(Err(busy))
+}
+
+/// Does the work on its lane, before the call's deadline, and gives the turn back after it.
+pub(crate) async fn in_turn<R: Send + 'static>(
+    turn: OwnedSemaphorePermit,
+    plugin: &Loaded,
+    ongoing: &Arc<Ongoing>,
+    work: BoxFuture<'static, Result<R, Fault>>,
+) -> Result<R, Fault> {
+    let guarded = async move {
+        // Held until the instance is back, so that there are never more instances in use than turns.
+        let _turn = turn;
+        work.await
+    };
+    let work = on_lane(&plugin.shared, ongoing, guarded);
+    ongoing.keep(work).await
 }
 
 /// Runs on the host's lanes; a panic of a host function ends the call, not the process.

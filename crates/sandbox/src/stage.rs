@@ -11,12 +11,13 @@ use model::error::{Fault, StageError};
 use model::exchange::Cause;
 use wasmtime::component::ResourceAny;
 
-use crate::call::{Kind, take_turn};
+use crate::call::{Kind, in_turn, take_turn, turn};
 use crate::exports::{Run, data};
 use crate::instance::{Instance, Work};
 use crate::json;
 use crate::ongoing::Ongoing;
 use crate::plugin::Loaded;
+use crate::usage::add;
 
 /// Most bytes of a reject's reason that are kept (`types.wit`).
 const REASON: usize = 1024;
@@ -38,7 +39,8 @@ impl Stage {
         run: Run<ResourceAny>,
     ) -> Result<Self, StageError> {
         plugin.check_input(given)?;
-        let (ongoing, work) = begin(&plugin, &cause, given, run);
+        let ongoing = Ongoing::new(&plugin.shared, Kind::Call, cause.clone());
+        let work = work(&plugin, &ongoing, given, run);
         let making = Arc::clone(&plugin);
         let opening = Box::pin(async move {
             let mut instance = making.new_instance(&work.ongoing).await?;
@@ -60,20 +62,24 @@ impl Stage {
         run: impl FnOnce(ResourceAny) -> Run<R>,
     ) -> Result<R, StageError> {
         self.plugin.check_input(given)?;
+        let ongoing = Ongoing::new(&self.plugin.shared, Kind::Call, self.cause.clone());
+        // Before the instance is touched: a stage that gets no turn may be asked again.
+        let turn = turn(&self.plugin, &ongoing).await;
+        let turn = turn.map_err(|fault| self.plugin.error(fault))?;
         let Some((mut instance, resource)) = self.held.take() else {
             return Err(self.plugin.error(Fault::Unavailable {
                 reason: "it has failed in this run".into(),
                 retry_after_ms: None,
             }));
         };
-        let (ongoing, work) = begin(&self.plugin, &self.cause, given, run(resource));
+        let work = work(&self.plugin, &ongoing, given, run(resource));
         let plugin = Arc::clone(&self.plugin);
         let calling = Box::pin(async move {
             plugin.tell_news(&mut instance, &work.ongoing).await?;
             let outcome = instance.run(work).await;
             Ok((instance, outcome))
         });
-        let ended = take_turn(&self.plugin, &ongoing, calling).await;
+        let ended = in_turn(turn, &self.plugin, &ongoing, calling).await;
         let (instance, outcome) = ended.map_err(|fault| self.plugin.error(fault))?;
         if outcome.as_ref().err().is_none_or(|f| f.said().is_some()) {
             self.held = Some((instance, resource));
@@ -89,7 +95,11 @@ impl Stage {
 
     fn checked(&mut self, batch: Batch) -> Result<Batch, StageError> {
         match check(&batch) {
-            Ok(()) => Ok(batch),
+            Ok(()) => {
+                let out = batch.data.len() as u64;
+                add(&self.plugin.shared.counters.bytes_out, out);
+                Ok(batch)
+            }
             Err(reason) => Err(self.broken(reason)),
         }
     }
@@ -103,13 +113,12 @@ impl Stage {
     }
 }
 
-fn begin<R>(plugin: &Loaded, cause: &Cause, given: usize, run: Run<R>) -> (Arc<Ongoing>, Work<R>) {
-    let ongoing = Ongoing::new(&plugin.shared, Kind::Call, cause.clone());
-    let work = Work {
+/// One call of a stage; `given` is the number of bytes that come in with it.
+fn work<R>(plugin: &Loaded, ongoing: &Arc<Ongoing>, given: usize, run: Run<R>) -> Work<R> {
+    Work {
         given,
-        ..Kind::Call.work(&plugin.shared, &ongoing, run)
-    };
-    (ongoing, work)
+        ..Kind::Call.work(&plugin.shared, ongoing, run)
+    }
 }
 
 /// A plugin's source.

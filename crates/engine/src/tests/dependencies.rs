@@ -340,6 +340,7 @@ async fn a_slow_file_is_waited_for_by_those_only_that_may_need_it() {
     });
     world.until("start c@1.0.0", 1).await;
     world.until("inspect d.wasm", 1).await;
+    world.until("inspect s.wasm", 1).await;
     assert_eq!(engine.plugin("s").unwrap().state, PluginState::Discovered);
     world.until("inspect a.wasm", 1).await;
     while engine.plugins()[0].state != PluginState::Loaded {
