@@ -281,7 +281,7 @@ private = ["127.0.0.1"]
 
 def hooks(home):
     """What ten hooks that pass on what they get, half of them before and half after, add to a chat: the median of chats, one after another, of a
-    server with them, less that of one without, in turns; in µs. The least of some rounds counts: whoever else uses the machine only adds to it."""
+    server with them, less that of one without, in turns; in µs. Of each the least of some rounds counts: whoever else uses the machine only adds to it."""
     ok = DIST / "corpus" / "ok.wasm"
     tens = sorted((DIST / "system").glob("tens-*"))
     assert len(tens) == 20, "ten hooks and their settings are needed: run `just guests`"
@@ -290,7 +290,8 @@ def hooks(home):
         assert [len(p["hooks"]) for p in points if p["point"] == "chat_request"] == [10], points
         connections = {"plain": Keep(plain.base), "hooked": Keep(hooked.base)}
         rounds = [chats(connections) for _ in range(ROUNDS + 1)]
-    return min(taken["hooked"] - taken["plain"] for taken in rounds[1:])
+    least = {kind: min(taken[kind] for taken in rounds[1:]) for kind in connections}
+    return least["hooked"] - least["plain"]
 
 
 def chats(connections):

@@ -41,7 +41,7 @@ pub struct Batch {
 pub struct Reject {
     /// Its place in the batch that the stage was given, from 0.
     pub index: u32,
-    /// Why, at most 1 KiB. Empty: it is left out on purpose, as a filter does, and counts as no error.
+    /// Why, at most 1 KiB. Empty, from a transform only: it is left out on purpose, as a filter does, and counts as no error.
     pub reason: String,
 }
 
@@ -94,13 +94,13 @@ pub struct Transformed {
     pub rejects: Vec<Reject>,
 }
 
-/// A source at work for one run. Dropping it closes it. After a fault it answers nothing but `Unavailable`.
+/// A source at work for one run. Dropping it closes it. After a fault of the plugin (all but what it said itself, and being busy) it is over, and answers `Unavailable`; so do the two below.
 pub trait Reader: Send {
     /// The next records.
     fn pull(&mut self, most: Most) -> BoxFuture<'_, Result<Pulled, StageError>>;
 }
 
-/// A transform at work for one run of one worker. Dropping it closes it. After a fault it answers nothing but `Unavailable`.
+/// A transform at work for one run of one worker. Dropping it closes it.
 pub trait Transformer: Send {
     /// Every record comes out, is rejected, or is held back for a later call.
     fn apply(&mut self, batch: Batch) -> BoxFuture<'_, Result<Transformed, StageError>>;
@@ -109,7 +109,7 @@ pub trait Transformer: Send {
     fn finish(&mut self) -> BoxFuture<'_, Result<Option<Batch>, StageError>>;
 }
 
-/// A sink at work for one run. Dropping it closes it. After a fault it answers nothing but `Unavailable`.
+/// A sink at work for one run. Dropping it closes it.
 pub trait Writer: Send {
     /// The records are safe when it answers, but for those it rejects. `key` is the same when a batch is delivered again.
     fn push(&mut self, batch: Batch, key: String)

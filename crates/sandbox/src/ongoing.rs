@@ -129,7 +129,8 @@ impl Ongoing {
             return outcome;
         }
         let mut wait = self.left();
-        let mut counted = Duration::ZERO;
+        // What it stood still so far is in the wait.
+        let mut counted = self.stood_still(self.now());
         loop {
             if let Ok(outcome) = timeout(wait, work.as_mut()).await {
                 return outcome;

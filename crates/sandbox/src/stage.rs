@@ -44,6 +44,7 @@ impl Stage {
         let making = Arc::clone(&plugin);
         let opening = Box::pin(async move {
             let mut instance = making.new_instance(&work.ongoing).await?;
+            making.tell_news(&mut instance, &work.ongoing).await?;
             let resource = instance.run(work).await?;
             Ok((instance, resource))
         });
@@ -62,15 +63,15 @@ impl Stage {
         run: impl FnOnce(ResourceAny) -> Run<R>,
     ) -> Result<R, StageError> {
         self.plugin.check_input(given)?;
+        if self.held.is_none() {
+            return Err(self.over());
+        }
         let ongoing = Ongoing::new(&self.plugin.shared, Kind::Call, self.cause.clone());
         // Before the instance is touched: a stage that gets no turn may be asked again.
         let turn = turn(&self.plugin, &ongoing).await;
         let turn = turn.map_err(|fault| self.plugin.error(fault))?;
         let Some((mut instance, resource)) = self.held.take() else {
-            return Err(self.plugin.error(Fault::Unavailable {
-                reason: "it has failed in this run".into(),
-                retry_after_ms: None,
-            }));
+            return Err(self.over());
         };
         let work = work(&self.plugin, &ongoing, given, run(resource));
         let plugin = Arc::clone(&self.plugin);
@@ -85,6 +86,14 @@ impl Stage {
             self.held = Some((instance, resource));
         }
         outcome.map_err(|fault| self.plugin.error(fault))
+    }
+
+    /// A call ended in anything but an ordinary answer, or was given up under way.
+    fn over(&self) -> StageError {
+        self.plugin.error(Fault::Unavailable {
+            reason: "its stage is over: a call before ended in a fault, or was given up".into(),
+            retry_after_ms: None,
+        })
     }
 
     /// The plugin broke the contract: it is not asked again.
@@ -109,7 +118,20 @@ impl Stage {
         rejects: Vec<Reject>,
         given: u32,
     ) -> Result<Vec<Reject>, StageError> {
-        check_rejects(rejects, given).map_err(|reason| self.broken(reason))
+        match check_rejects(rejects, given) {
+            Ok(mut rejects) => {
+                for reject in &mut rejects {
+                    reject.reason = self
+                        .plugin
+                        .shared
+                        .secrets
+                        .redact(&reject.reason)
+                        .into_owned();
+                }
+                Ok(rejects)
+            }
+            Err(reason) => Err(self.broken(reason)),
+        }
     }
 }
 
@@ -210,7 +232,13 @@ impl Writer for PluginWriter {
             let (given, bytes) = (batch.count, batch.data.len());
             let push = |writer| data::push(writer, batch, key);
             let rejects = self.0.call(bytes, push).await?;
-            self.0.checked_rejects(rejects, given)
+            let rejects = self.0.checked_rejects(rejects, given)?;
+            // A transform may leave a record out; a sink that did would lose it in silence.
+            if let Some(reject) = rejects.iter().find(|r| r.reason.is_empty()) {
+                let what = format!("it rejected record {} without a reason", reject.index);
+                return Err(self.0.broken(what));
+            }
+            Ok(rejects)
         })
     }
 
@@ -239,6 +267,12 @@ fn check(batch: &Batch) -> Result<(), String> {
 
 /// Each of the rejects is one of the records given, and none is there twice.
 fn check_rejects(mut rejects: Vec<Reject>, given: u32) -> Result<Vec<Reject>, String> {
+    if rejects.len() as u64 > u64::from(given) {
+        return Err(format!(
+            "it returned {} rejects for {given} records",
+            rejects.len()
+        ));
+    }
     rejects.sort_by_key(|reject| reject.index);
     if let Some(last) = rejects.last()
         && last.index >= given
@@ -256,6 +290,7 @@ fn check_rejects(mut rejects: Vec<Reject>, given: u32) -> Result<Vec<Reject>, St
     for reject in &mut rejects {
         let end = reject.reason.floor_char_boundary(REASON);
         reject.reason.truncate(end);
+        reject.reason.shrink_to_fit();
     }
     Ok(rejects)
 }

@@ -1,10 +1,10 @@
 //! Template `stage`: a source, a transform and a sink that do what a stage's settings say: `{"does": <what>, "records": <number>}`.
 //!
 //! - an action of `actors::act`, done with each batch, or
-//! - the source: counts, `{"n": 0}`, `{"n": 1}` and so on up to `records` from its cursor on; `"too_many"` returns more than it was asked for, `"cursor"` no JSON as its cursor;
+//! - the source: counts, `{"n": 0}`, `{"n": 1}` and so on up to `records` from its cursor on; `"too_many"` returns more than it was asked for;
 //! - the transform: passes records on; `"hold"` holds all back until the end, `"lose"` for ever, `"double"` returns each twice, `"last_twice"` rejects the last record twice,
 //!   `"past_end"` one that is not there, `"leave_out"` leaves all out;
-//! - the sink: takes records; `"last_twice"` and `"past_end"` as well;
+//! - the sink: takes records; `"last_twice"` and `"past_end"` as well, `"silent"` rejects all without a reason;
 //! - each that returns a batch: `"count"` says one too many, `"no_end"` leaves out the last end of a line, `"arrow"` calls it Arrow IPC, `"no_json"` returns lines that are no JSON.
 
 use actors::act;
@@ -114,6 +114,9 @@ impl Writer for Take {
     }
 
     fn push(&mut self, batch: Batch, _: &str) -> Result<Vec<Reject>, Failure> {
+        if self.does == "silent" {
+            return Ok((0..batch.count).map(|index| reject(index, "")).collect());
+        }
         let rejects = rejects(&self.does, batch.count);
         spoilt(&self.does, batch).map(|_| rejects)
     }

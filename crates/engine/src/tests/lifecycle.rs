@@ -1,5 +1,7 @@
 //! Transitions, as they are told on the bus.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
@@ -76,12 +78,16 @@ async fn a_plugin_that_drains_is_stopping() {
     world.put("p.wasm", &slow);
     let engine = world.engine();
     engine.sync().await;
-    engine.stop("p", false).await.unwrap();
-    assert_eq!(state(&engine, "p"), PluginState::Stopping);
+    let stopping = tokio::spawn({
+        let engine = Arc::clone(&engine);
+        async move { engine.stop("p", false).await }
+    });
     world.until("p@1.0.0 holds", 1).await;
+    assert_eq!(state(&engine, "p"), PluginState::Stopping);
     world.hold.add_permits(1);
-    world.until("drop p@1.0.0", 1).await;
+    stopping.await.unwrap().unwrap();
     assert_eq!(state(&engine, "p"), PluginState::Stopped);
+    world.until("drop p@1.0.0", 1).await;
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub struct Batch {
 pub struct Reject {
     /// Its place in the batch the stage was given, from 0.
     pub index: u32,
-    /// For people: why. At most 1 KiB is kept. Empty: the record is left out on purpose, as a filter does, and counts as no error.
+    /// For people: why. At most 1 KiB is kept. Empty, from a transform only: the record is left out on purpose, as a filter does, and counts as no error.
     pub reason: String,
 }
 

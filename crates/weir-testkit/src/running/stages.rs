@@ -17,11 +17,12 @@ const MOST: Most = Most {
     records: 1_000,
     bytes: 1 << 20,
 };
-/// Most records that are read of a source.
+/// Most records that are read of a source, and most often that it is asked.
 const MAX_RECORDS: usize = 100_000;
+const MAX_PULLS: usize = 10_000;
 
 impl Running {
-    /// Reads the source to its end, from `cursor` on: `{"records": [..], "cursor": ..}` with the last cursor. One that does not end fails after 100,000 records.
+    /// Reads the source to its end, from `cursor` on: `{"records": [..], "cursor": ..}` with the last cursor. One that does not end fails after 100,000 records, or when it was asked 10,000 times.
     pub async fn read(&self, config: &Value, cursor: Option<&Value>) -> Outcome {
         self.read_window(config, cursor, None).await
     }
@@ -46,7 +47,7 @@ impl Running {
             let opened = plugin?.open_source(opening, Cause::default()).await;
             let mut reader = opened.map_err(of_stage)?;
             let (mut all, mut cursor) = (Vec::new(), kept);
-            loop {
+            for _ in 0..MAX_PULLS {
                 let pulled = reader.pull(MOST).await.map_err(of_stage)?;
                 all.extend(records(&pulled.batch)?);
                 if let Some(text) = pulled.cursor {
@@ -56,10 +57,11 @@ impl Running {
                     return Ok(Reply::of_value(json!({"records": all, "cursor": cursor})));
                 }
                 if all.len() > MAX_RECORDS {
-                    let words = format!("it does not end: {} records so far", all.len());
-                    return Err(failed("endless", words));
+                    break;
                 }
             }
+            let words = format!("it does not end: {} records so far", all.len());
+            Err(failed("endless", words))
         })
         .await
     }
@@ -117,15 +119,16 @@ fn batch(records: &[Value]) -> Result<Batch, Failed> {
 }
 
 fn records(batch: &Batch) -> Result<Vec<Value>, Failed> {
+    // The border has made sure that the last line ends.
     let lines = batch
         .data
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
+        .strip_suffix(b"\n")
+        .map(|lines| lines.split(|byte| *byte == b'\n'));
     let read = |(index, line)| {
         serde_json::from_slice(line)
             .map_err(|e| failed("internal", format!("record {index} that came out: {e}")))
     };
-    lines.enumerate().map(read).collect()
+    lines.into_iter().flatten().enumerate().map(read).collect()
 }
 
 fn named(given: &[Value], rejects: Vec<Reject>) -> impl Iterator<Item = Value> {

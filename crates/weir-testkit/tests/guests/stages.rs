@@ -125,6 +125,9 @@ fn what_breaks_the_contract_is_named() {
             .write(&config, &batches)
             .assert_error("it rejected record");
     }
+    stage
+        .write(&json!({"does": "silent"}), &batches)
+        .assert_error("it rejected record 0 without a reason");
     let wrong = json!({"does": 7});
     stage
         .read(&wrong, None)
