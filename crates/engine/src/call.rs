@@ -252,7 +252,7 @@ fn refuse(slot: &Slot, call: Call, fault: Fault) -> StageError {
     slot.failed.fetch_add(1, Ordering::Relaxed);
     slot.meters.call(call, Outcome::Refused, Duration::ZERO);
     StageError {
-        plugin: slot.face.load().plugin_ref(),
+        plugin: slot.face.load().about.plugin_ref(),
         fault,
     }
 }

@@ -10,7 +10,7 @@ use model::chat::Model;
 use model::component::FileName;
 use model::events::Event;
 use model::exchange::{Cause, PeerRequest};
-use model::id::{PluginId, PluginRef};
+use model::id::PluginId;
 use model::plugin::{About, CapabilityUse, Plugin, Usage};
 use model::settings::PluginSettings;
 use model::valves::Spec;
@@ -101,14 +101,6 @@ pub(crate) struct Models {
 }
 
 impl Face {
-    /// The version, as errors and logs name it.
-    pub(crate) fn plugin_ref(&self) -> PluginRef {
-        PluginRef {
-            id: self.about.manifest.id.clone(),
-            version: self.about.manifest.version.clone(),
-        }
-    }
-
     pub(crate) fn models(&self) -> MutexGuard<'_, Models> {
         lock(&self.models)
     }

@@ -14,17 +14,6 @@ pub enum Encoding {
     ArrowIpc,
 }
 
-impl Encoding {
-    /// Its name in errors and in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ndjson => "ndjson",
-            Self::ArrowIpc => "arrow-ipc",
-        }
-    }
-}
-
 /// Some records, as bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {

@@ -125,19 +125,31 @@ pub struct About {
 }
 
 impl About {
+    /// The plugin's version, as errors and logs name it.
+    #[must_use]
+    pub fn plugin_ref(&self) -> PluginRef {
+        PluginRef {
+            id: self.manifest.id.clone(),
+            version: self.manifest.version.clone(),
+        }
+    }
+
+    /// An error of this plugin.
+    #[must_use]
+    pub fn error(&self, fault: Fault) -> StageError {
+        StageError {
+            plugin: self.plugin_ref(),
+            fault,
+        }
+    }
+
     /// The error of a call of a role that the plugin has not got.
     #[must_use]
     pub fn lacks(&self, role: Role) -> StageError {
-        StageError {
-            plugin: PluginRef {
-                id: self.manifest.id.clone(),
-                version: self.manifest.version.clone(),
-            },
-            fault: Fault::Unavailable {
-                reason: format!("it has no role {}", role.name()),
-                retry_after_ms: None,
-            },
-        }
+        self.error(Fault::Unavailable {
+            reason: format!("it has no role {}", role.name()),
+            retry_after_ms: None,
+        })
     }
 }
 

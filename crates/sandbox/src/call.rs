@@ -172,11 +172,12 @@ pub(crate) async fn within<R>(
 
 /// After a call: an instance whose call ended in anything but an ordinary answer is thrown away.
 pub(crate) fn settle<R>(plugin: &Loaded, instance: Instance, outcome: &Result<R, Fault>) {
-    let ordinary = match outcome {
-        Ok(_) => true,
-        Err(fault) => fault.said().is_some(),
-    };
-    if ordinary {
+    if is_ordinary(outcome) {
         plugin.pool.give_back(instance);
     }
+}
+
+/// Is it an answer of the plugin, if only that it will not? The instance is good for another call then.
+pub(crate) fn is_ordinary<R>(outcome: &Result<R, Fault>) -> bool {
+    outcome.as_ref().err().is_none_or(|f| f.said().is_some())
 }

@@ -10,7 +10,6 @@ use model::error::{Fault, StageError};
 use model::events::Event;
 use model::exchange::{Cause, PeerRequest};
 use model::hooks::HookCall;
-use model::id::PluginRef;
 use model::limits::Limit;
 use model::plugin::{About, Plugin, Role, Usage};
 use model::settings::PluginSettings;
@@ -142,13 +141,7 @@ impl Loaded {
     }
 
     pub(crate) fn error(&self, fault: Fault) -> StageError {
-        StageError {
-            plugin: PluginRef {
-                id: self.about.manifest.id.clone(),
-                version: self.about.manifest.version.clone(),
-            },
-            fault,
-        }
+        self.about.error(fault)
     }
 
     /// Makes one of the calls a start consists of.

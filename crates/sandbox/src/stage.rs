@@ -11,7 +11,7 @@ use model::error::{Fault, StageError};
 use model::exchange::Cause;
 use wasmtime::component::ResourceAny;
 
-use crate::call::{Kind, in_turn, take_turn, turn};
+use crate::call::{Kind, in_turn, is_ordinary, take_turn, turn};
 use crate::exports::{Run, data};
 use crate::instance::{Instance, Work};
 use crate::json;
@@ -82,7 +82,7 @@ impl Stage {
         });
         let ended = in_turn(turn, &self.plugin, &ongoing, calling).await;
         let (instance, outcome) = ended.map_err(|fault| self.plugin.error(fault))?;
-        if outcome.as_ref().err().is_none_or(|f| f.said().is_some()) {
+        if is_ordinary(&outcome) {
             self.held = Some((instance, resource));
         }
         outcome.map_err(|fault| self.plugin.error(fault))

@@ -152,7 +152,7 @@ fn first_build(dir: &Path, changes: &Receiver<()>) -> Result<Built, Failure> {
         };
         complain(&format!(
             "{}\nnot built: tried again when a source changes",
-            words(&failure)
+            failure
         ));
         if !settled(changes) {
             return Err(failure);
@@ -171,7 +171,7 @@ fn rebuild(dir: &Path, changes: &Receiver<()>) {
             )),
             Err(failure) => complain(&format!(
                 "{}\nnot built: the version before goes on",
-                words(&failure)
+                failure
             )),
         }
     }
@@ -182,13 +182,6 @@ fn settled(changes: &Receiver<()>) -> bool {
     let changed = changes.recv().is_ok();
     while changes.recv_timeout(SETTLE).is_ok() {}
     changed
-}
-
-fn words(failure: &Failure) -> String {
-    match failure {
-        Failure::Data(text) => text.clone(),
-        Failure::Other(error) => format!("{error:#}"),
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod urls;
 mod watch;
 mod wiring;
 
+use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -35,6 +36,15 @@ enum Failure {
     Data(String),
     /// Anything else.
     Other(anyhow::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data(text) => f.write_str(text),
+            Self::Other(error) => write!(f, "{error:#}"),
+        }
+    }
 }
 
 impl From<anyhow::Error> for Failure {

@@ -1,6 +1,6 @@
 //! Attacks through the plugin system, hooks, events, peers and metrics, each beside a good plugin that answers all the while.
 
-use e2e::http;
+use e2e::http::{self, Answer, Request};
 use e2e::neighbour::{NEIGHBOUR, beside};
 use e2e::server::{Server, Setup};
 use e2e::wait::{PATIENCE, until};
@@ -17,6 +17,20 @@ async fn attack<T>(server: &Server, name: &str, attack: impl Future<Output = T>)
     assert!(slowest < NEIGHBOUR, "{name}: {slowest:?}");
     assert!(grown < 128, "{name}: {grown} MiB more");
     outcome
+}
+
+/// Sends a request eight times at once.
+async fn burst(server: &Server, request: &Request) -> Vec<Answer> {
+    let one = || {
+        let (host, request) = (server.host, request.clone());
+        tokio::spawn(async move { http::send(host, &request).await.unwrap() })
+    };
+    let calls: Vec<_> = (0..8).map(|_| one()).collect();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.unwrap());
+    }
+    answers
 }
 
 /// Hooks that emit in the hook at `event_emitted`: not called for what they caused themselves, and no deeper than 8.
@@ -86,14 +100,7 @@ async fn a_good_plugin_beside_hooks_that_hang() {
         let path = format!("/redact/filter/{way}");
         let request = server.request("POST", &path).json(&body);
         let calls = async {
-            let calls: Vec<_> = (0..8)
-                .map(|_| {
-                    let (host, request) = (server.host, request.clone());
-                    tokio::spawn(async move { http::send(host, &request).await.unwrap() })
-                })
-                .collect();
-            for call in calls {
-                let answer = call.await.unwrap();
+            for answer in burst(&server, &request).await {
                 let text = answer.text();
                 assert_eq!(answer.json()["error"]["code"], "hook_error", "{text}");
             }
@@ -273,14 +280,7 @@ async fn callees_that_hang_hold_up_only_their_callers() {
         let order = json!({"call": callee}).to_string();
         let request = server.chat_request("caller", &order);
         let calls = async {
-            let calls: Vec<_> = (0..8)
-                .map(|_| {
-                    let (host, request) = (server.host, request.clone());
-                    tokio::spawn(async move { http::send(host, &request).await.unwrap() })
-                })
-                .collect();
-            for call in calls {
-                let answer = call.await.unwrap();
+            for answer in burst(&server, &request).await {
                 assert!(answer.status > 0 && answer.complete);
             }
         };

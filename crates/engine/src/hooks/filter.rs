@@ -50,7 +50,7 @@ pub(super) fn words(error: &serde_json::Error) -> String {
 /// Hooks left something that does not fit.
 pub(super) fn unfit(point: Point, slot: &Slot, what: String) -> StageError {
     StageError {
-        plugin: slot.face.load().plugin_ref(),
+        plugin: slot.face.load().about.plugin_ref(),
         fault: Fault::Hook {
             point: point.name().into(),
             fault: Box::new(Fault::Internal(what)),

@@ -31,7 +31,7 @@ impl Engine {
         let about = Arc::clone(prepared.candidate.about());
         let context = load_context(&about, &prepared);
         let outcome = Outcome::default();
-        let (engine, out, named) = (Arc::clone(self), Arc::clone(&outcome), reference(&about));
+        let (engine, out, named) = (Arc::clone(self), Arc::clone(&outcome), about.plugin_ref());
         let step = step(move |_, _| async move {
             let loaded = engine.load_prepared(prepared).await;
             let answer = match &loaded {
@@ -85,7 +85,7 @@ impl Engine {
         let context = json!({"id": manifest.id, "version": manifest.version, "how": how});
         let outcome = Outcome::default();
         let (engine, out, file) = (Arc::clone(self), Arc::clone(&outcome), name.clone());
-        let named = reference(&about);
+        let named = about.plugin_ref();
         let step = step(move |_, _| async move {
             let id = named.id.clone();
             let taken = engine.take_down_here(file, force, change).await;
@@ -135,13 +135,6 @@ fn load_context(about: &About, prepared: &Prepared) -> String {
         "asks": asks,
     })
     .to_string()
-}
-
-fn reference(about: &About) -> PluginRef {
-    PluginRef {
-        id: about.manifest.id.clone(),
-        version: about.manifest.version.clone(),
-    }
 }
 
 /// The step failed, as hooks around it are told.

@@ -5,7 +5,7 @@ use model::plugin::Role;
 use wasmtime::component::ResourceAny;
 
 use super::{Run, lacks};
-use crate::bindings::exports::weir::plugin::{sink, source};
+use crate::bindings::exports::weir::plugin::source;
 use crate::bindings::weir::types::batches;
 
 /// `source.reader.open`.
@@ -112,8 +112,10 @@ pub(crate) fn push(writer: ResourceAny, batch: Batch, key: String) -> Run<Vec<Re
                 return lacks(Role::Sink);
             };
             let batch = lower(batch);
-            let writer_type: sink::GuestWriter<'_> = guest.writer();
-            let rejects = writer_type.call_push(store, writer, &batch, &key).await?;
+            let rejects = guest
+                .writer()
+                .call_push(store, writer, &batch, &key)
+                .await?;
             Ok(rejects.map(|list| list.into_iter().map(Into::into).collect()))
         })
     })

@@ -231,8 +231,7 @@ mod tests {
 
     fn complaint(outcome: Result<impl std::fmt::Debug, Failure>) -> String {
         match outcome {
-            Err(Failure::Data(text)) => text,
-            Err(Failure::Other(error)) => format!("{error:#}"),
+            Err(failure) => failure.to_string(),
             Ok(built) => panic!("{built:?}"),
         }
     }
