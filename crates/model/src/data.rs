@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::BoxFuture;
-use crate::error::StageError;
+use crate::error::Fault;
 
 /// How the bytes of a batch are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,19 @@ pub struct Pulled {
     pub cursor: Option<String>,
     /// Nothing more in this run.
     pub done: bool,
+    /// What stood in the input and is no record. A plugin's source has none: it makes its records itself.
+    pub rejects: Vec<Unreadable>,
+}
+
+/// A part of a source's input that is no record, or too large a one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its place among the records of the input, from 1; with files, as `number` counts on through all of them.
+    pub number: u64,
+    /// What is wrong, with the place in the file or page where that helps.
+    pub reason: String,
+    /// Its first 4 KiB, as they were.
+    pub start: Bytes,
 }
 
 /// What became of a batch.
@@ -83,27 +96,27 @@ pub struct Transformed {
     pub rejects: Vec<Reject>,
 }
 
-/// A source at work for one run. Dropping it closes it. After a fault of the plugin (all but what it said itself, and being busy) it is over, and answers `Unavailable`; so do the two below.
+/// A source at work for one run. Dropping it closes it. After a fault that [ends it](Fault::ends_stage) it is over, and answers `Unavailable`; so do the two below. Faults
+/// name no stage: the run knows whom it asked.
 pub trait Reader: Send {
     /// The next records.
-    fn pull(&mut self, most: Most) -> BoxFuture<'_, Result<Pulled, StageError>>;
+    fn pull(&mut self, most: Most) -> BoxFuture<'_, Result<Pulled, Fault>>;
 }
 
 /// A transform at work for one run of one worker. Dropping it closes it.
 pub trait Transformer: Send {
     /// Every record comes out, is rejected, or is held back for a later call.
-    fn apply(&mut self, batch: Batch) -> BoxFuture<'_, Result<Transformed, StageError>>;
+    fn apply(&mut self, batch: Batch) -> BoxFuture<'_, Result<Transformed, Fault>>;
 
     /// What is still held back, at the end of the run; the last call.
-    fn finish(&mut self) -> BoxFuture<'_, Result<Option<Batch>, StageError>>;
+    fn finish(&mut self) -> BoxFuture<'_, Result<Option<Batch>, Fault>>;
 }
 
-/// A sink at work for one run. Dropping it closes it.
+/// A sink at work for one run. Dropping it closes it; without a `finish` before, what a sink shows only as a whole (a file) does not appear.
 pub trait Writer: Send {
     /// The records are safe when it answers, but for those it rejects. `key` is the same when a batch is delivered again.
-    fn push(&mut self, batch: Batch, key: String)
-    -> BoxFuture<'_, Result<Vec<Reject>, StageError>>;
+    fn push(&mut self, batch: Batch, key: String) -> BoxFuture<'_, Result<Vec<Reject>, Fault>>;
 
     /// No more records in this run; the last call.
-    fn finish(&mut self) -> BoxFuture<'_, Result<(), StageError>>;
+    fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>>;
 }

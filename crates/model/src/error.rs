@@ -123,6 +123,13 @@ impl Fault {
         )
     }
 
+    /// Is a stage of a run over after it? What it said itself, and being busy, leave it open: the same may be asked again.
+    #[must_use]
+    pub fn ends_stage(&self) -> bool {
+        let busy = matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. });
+        self.said().is_none() && !busy
+    }
+
     /// A stable word for metrics, logs and API answers.
     #[must_use]
     pub fn code(&self) -> &'static str {

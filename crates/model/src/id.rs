@@ -68,6 +68,68 @@ impl serde::Serialize for PluginId {
     }
 }
 
+/// A pipeline's id: 1 to 64 characters of `a-z 0-9 _ - .`, the first a letter or digit, and no `..`: it stands in URLs and file names.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PipelineId(Arc<str>);
+
+/// Why a text is no pipeline id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{given:?} is not a pipeline id: 1 to 64 characters of a-z 0-9 _ - . are allowed, the first a letter or digit, and no `..`"
+)]
+pub struct PipelineIdError {
+    /// The text, cut after 64 characters.
+    pub given: String,
+}
+
+impl PipelineId {
+    /// Longest id, in bytes.
+    pub const MAX: usize = 64;
+
+    /// Checks and wraps an id.
+    ///
+    /// # Errors
+    /// [`PipelineIdError`] when the text does not follow the rules above.
+    pub fn new(text: &str) -> Result<Self, PipelineIdError> {
+        let low = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let good = (1..=Self::MAX).contains(&text.len())
+            && text.starts_with(low)
+            && text.chars().all(|c| low(c) || "_-.".contains(c))
+            && !text.contains("..");
+        if good {
+            Ok(Self(text.into()))
+        } else {
+            Err(PipelineIdError {
+                given: text.chars().take(Self::MAX).collect(),
+            })
+        }
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PipelineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PipelineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl serde::Serialize for PipelineId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 /// One version of one plugin, as errors and logs name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginRef {
@@ -96,6 +158,17 @@ mod tests {
         check("ok", true);
         check("org/p.2:x", true);
         check(&"a".repeat(128), true);
+    }
+
+    #[test]
+    fn ids_of_pipelines() {
+        for good in ["a", "flights.daily-2", "0_x"] {
+            assert!(PipelineId::new(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "A", "-a", "a..b", "a/b", "ü", "a b"] {
+            assert!(PipelineId::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(PipelineId::new(&"a".repeat(65)).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Nothing here runs anything: no runtime, no sandbox, no HTTP server, no database. The other crates agree on these types and
 //! depend on each other only through the ports.
 
+pub mod access;
 pub mod chat;
 pub mod component;
 pub mod data;
@@ -15,9 +16,12 @@ pub mod hooks;
 pub mod id;
 pub mod limits;
 pub mod manifest;
+pub mod pipeline;
 pub mod plugin;
 pub mod ports;
+pub mod run;
 pub mod settings;
+pub mod stage;
 pub mod valves;
 
 /// A boxed future that may be sent to another thread: what the ports return, so that they stay object-safe.

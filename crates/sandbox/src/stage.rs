@@ -61,17 +61,16 @@ impl Stage {
         &mut self,
         given: usize,
         run: impl FnOnce(ResourceAny) -> Run<R>,
-    ) -> Result<R, StageError> {
-        self.plugin.check_input(given)?;
+    ) -> Result<R, Fault> {
+        self.plugin.check_input(given).map_err(|e| e.fault)?;
         if self.held.is_none() {
-            return Err(self.over());
+            return Err(over());
         }
         let ongoing = Ongoing::new(&self.plugin.shared, Kind::Call, self.cause.clone());
         // Before the instance is touched: a stage that gets no turn may be asked again.
-        let turn = turn(&self.plugin, &ongoing).await;
-        let turn = turn.map_err(|fault| self.plugin.error(fault))?;
+        let turn = turn(&self.plugin, &ongoing).await?;
         let Some((mut instance, resource)) = self.held.take() else {
-            return Err(self.over());
+            return Err(over());
         };
         let work = work(&self.plugin, &ongoing, given, run(resource));
         let plugin = Arc::clone(&self.plugin);
@@ -80,29 +79,20 @@ impl Stage {
             let outcome = instance.run(work).await;
             Ok((instance, outcome))
         });
-        let ended = in_turn(turn, &self.plugin, &ongoing, calling).await;
-        let (instance, outcome) = ended.map_err(|fault| self.plugin.error(fault))?;
+        let (instance, outcome) = in_turn(turn, &self.plugin, &ongoing, calling).await?;
         if is_ordinary(&outcome) {
             self.held = Some((instance, resource));
         }
-        outcome.map_err(|fault| self.plugin.error(fault))
-    }
-
-    /// A call ended in anything but an ordinary answer, or was given up under way.
-    fn over(&self) -> StageError {
-        self.plugin.error(Fault::Unavailable {
-            reason: "its stage is over: a call before ended in a fault, or was given up".into(),
-            retry_after_ms: None,
-        })
+        outcome
     }
 
     /// The plugin broke the contract: it is not asked again.
-    fn broken(&mut self, what: String) -> StageError {
+    fn broken(&mut self, what: String) -> Fault {
         self.held = None;
-        self.plugin.error(Fault::Internal(what))
+        Fault::Trapped(what)
     }
 
-    fn checked(&mut self, batch: Batch) -> Result<Batch, StageError> {
+    fn checked(&mut self, batch: Batch) -> Result<Batch, Fault> {
         match check(&batch) {
             Ok(()) => {
                 let out = batch.data.len() as u64;
@@ -113,11 +103,7 @@ impl Stage {
         }
     }
 
-    fn checked_rejects(
-        &mut self,
-        rejects: Vec<Reject>,
-        given: u32,
-    ) -> Result<Vec<Reject>, StageError> {
+    fn checked_rejects(&mut self, rejects: Vec<Reject>, given: u32) -> Result<Vec<Reject>, Fault> {
         match check_rejects(rejects, given) {
             Ok(mut rejects) => {
                 for reject in &mut rejects {
@@ -135,6 +121,14 @@ impl Stage {
     }
 }
 
+/// A call ended in anything but an ordinary answer, or was given up under way.
+fn over() -> Fault {
+    Fault::Unavailable {
+        reason: "its stage is over: a call before ended in a fault, or was given up".into(),
+        retry_after_ms: None,
+    }
+}
+
 /// One call of a stage; `given` is the number of bytes that come in with it.
 fn work<R>(plugin: &Loaded, ongoing: &Arc<Ongoing>, given: usize, run: Run<R>) -> Work<R> {
     Work {
@@ -147,7 +141,7 @@ fn work<R>(plugin: &Loaded, ongoing: &Arc<Ongoing>, given: usize, run: Run<R>) -
 pub(crate) struct PluginReader(pub(crate) Stage);
 
 impl Reader for PluginReader {
-    fn pull(&mut self, most: Most) -> BoxFuture<'_, Result<Pulled, StageError>> {
+    fn pull(&mut self, most: Most) -> BoxFuture<'_, Result<Pulled, Fault>> {
         Box::pin(async move {
             let pulled = self.0.call(0, |reader| data::pull(reader, most)).await?;
             if pulled.batch.count > most.records {
@@ -179,7 +173,7 @@ impl PluginTransformer {
 }
 
 impl Transformer for PluginTransformer {
-    fn apply(&mut self, batch: Batch) -> BoxFuture<'_, Result<Transformed, StageError>> {
+    fn apply(&mut self, batch: Batch) -> BoxFuture<'_, Result<Transformed, Fault>> {
         Box::pin(async move {
             let (given, bytes) = (batch.count, batch.data.len());
             let apply = |transformer| data::apply(transformer, batch);
@@ -202,7 +196,7 @@ impl Transformer for PluginTransformer {
         })
     }
 
-    fn finish(&mut self) -> BoxFuture<'_, Result<Option<Batch>, StageError>> {
+    fn finish(&mut self) -> BoxFuture<'_, Result<Option<Batch>, Fault>> {
         Box::pin(async move {
             let rest = self.stage.call(0, data::finish_transform).await?;
             let rest = rest.map(|batch| self.stage.checked(batch)).transpose()?;
@@ -223,11 +217,7 @@ impl Transformer for PluginTransformer {
 pub(crate) struct PluginWriter(pub(crate) Stage);
 
 impl Writer for PluginWriter {
-    fn push(
-        &mut self,
-        batch: Batch,
-        key: String,
-    ) -> BoxFuture<'_, Result<Vec<Reject>, StageError>> {
+    fn push(&mut self, batch: Batch, key: String) -> BoxFuture<'_, Result<Vec<Reject>, Fault>> {
         Box::pin(async move {
             let (given, bytes) = (batch.count, batch.data.len());
             let push = |writer| data::push(writer, batch, key);
@@ -242,7 +232,7 @@ impl Writer for PluginWriter {
         })
     }
 
-    fn finish(&mut self) -> BoxFuture<'_, Result<(), StageError>> {
+    fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(async move { self.0.call(0, data::finish_sink).await })
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn pull(reader: ResourceAny, most: Most) -> Run<Pulled> {
                 batch: p.batch.into(),
                 cursor: p.cursor,
                 done: p.done,
+                rejects: Vec::new(),
             }))
         })
     })

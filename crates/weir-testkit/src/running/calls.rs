@@ -348,7 +348,12 @@ pub(super) fn failed(code: &str, message: String) -> Failed {
 
 #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 pub(super) fn of_stage(error: StageError) -> Failed {
-    failed(error.fault.code(), error.fault.to_string())
+    of_fault(error.fault)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
+pub(super) fn of_fault(fault: Fault) -> Failed {
+    failed(fault.code(), fault.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]

@@ -9,7 +9,7 @@ use model::plugin::Plugin;
 use serde_json::{Value, json};
 
 use super::Running;
-use super::calls::{failed, of_stage};
+use super::calls::{failed, of_fault, of_stage};
 use crate::outcome::{Failed, Outcome, Reply};
 
 /// What a run asks of a source at once.
@@ -48,7 +48,7 @@ impl Running {
             let mut reader = opened.map_err(of_stage)?;
             let (mut all, mut cursor) = (Vec::new(), kept);
             for _ in 0..MAX_PULLS {
-                let pulled = reader.pull(MOST).await.map_err(of_stage)?;
+                let pulled = reader.pull(MOST).await.map_err(of_fault)?;
                 all.extend(records(&pulled.batch)?);
                 if let Some(text) = pulled.cursor {
                     cursor = serde_json::from_str(&text).ok();
@@ -74,11 +74,11 @@ impl Running {
             let mut transformer = opened.map_err(of_stage)?;
             let (mut out, mut rejects) = (Vec::new(), Vec::new());
             for given in &batches {
-                let done = transformer.apply(batch(given)?).await.map_err(of_stage)?;
+                let done = transformer.apply(batch(given)?).await.map_err(of_fault)?;
                 out.extend(records(&done.batch)?);
                 rejects.extend(named(given, done.rejects));
             }
-            if let Some(rest) = transformer.finish().await.map_err(of_stage)? {
+            if let Some(rest) = transformer.finish().await.map_err(of_fault)? {
                 out.extend(records(&rest)?);
             }
             Ok(Reply::of_value(json!({"records": out, "rejects": rejects})))
@@ -95,9 +95,9 @@ impl Running {
             let mut rejects = Vec::new();
             for (number, given) in batches.iter().enumerate() {
                 let pushed = writer.push(batch(given)?, format!("test-{number}")).await;
-                rejects.extend(named(given, pushed.map_err(of_stage)?));
+                rejects.extend(named(given, pushed.map_err(of_fault)?));
             }
-            writer.finish().await.map_err(of_stage)?;
+            writer.finish().await.map_err(of_fault)?;
             Ok(Reply::of_value(json!({"rejects": rejects})))
         })
         .await

@@ -1,0 +1,197 @@
+//! What a spec may name as the `type` of a stage, and how one is opened for a run. The kinds themselves are adapters; plugins are stages by their roles
+//! ([`crate::plugin::Plugin::open_source`] and the two beside it), so the run sees the same [`crate::data`] traits behind both.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use crate::BoxFuture;
+use crate::access::Access;
+use crate::data::{Batch, Encoding, Opening, Reader, Transformer, Writer};
+use crate::error::Fault;
+use crate::id::PipelineId;
+use crate::run::RunId;
+
+/// What a kind of stage says of itself, for the published schema, lists and the guide.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// What a spec writes as `type`: lower-case letters and `_`.
+    pub name: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// JSON Schema (2020-12) of the options, an object with `additionalProperties: false`: all keys of the stage but those every stage has.
+    pub options: Value,
+}
+
+/// Something wrong with options that follow their schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// Where in the options, a JSON pointer; empty for the whole.
+    pub pointer: String,
+    /// What is wrong, what was given and what is allowed.
+    pub message: String,
+}
+
+impl Misfit {
+    /// One at this place.
+    pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// What a native stage of one run works within.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// The run.
+    pub run: RunId,
+    /// The stage's name in the spec, for temporary names and errors.
+    pub stage: Arc<str>,
+    /// What it may reach. Each stage asks before it opens a file or a connection.
+    pub access: Arc<Access>,
+    /// Most bytes of one record. A larger one is rejected without being held.
+    pub record_bytes: u64,
+    /// How far a source is, for progress.
+    pub progress: Arc<Progress>,
+}
+
+/// How far a source is in an input whose size it knows. Reading it never waits.
+#[derive(Debug, Default)]
+pub struct Progress {
+    total: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Progress {
+    /// The input has so many bytes more.
+    pub fn expect(&self, bytes: u64) {
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes more of it were read.
+    pub fn advance(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes read, and all bytes where they are known.
+    #[must_use]
+    pub fn now(&self) -> (u64, Option<u64>) {
+        let total = self.total.load(Ordering::Relaxed);
+        (
+            self.done.load(Ordering::Relaxed),
+            (total > 0).then_some(total),
+        )
+    }
+}
+
+/// Which encodings a stage takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Takes {
+    /// NDJSON only.
+    #[default]
+    Ndjson,
+    /// Arrow IPC only.
+    ArrowIpc,
+    /// Both.
+    Either,
+}
+
+impl Takes {
+    /// What a batch has to be turned into first; none if it is taken as it is.
+    #[must_use]
+    pub fn wants(self, given: Encoding) -> Option<Encoding> {
+        match (self, given) {
+            (Self::Ndjson, Encoding::ArrowIpc) => Some(Encoding::Ndjson),
+            (Self::ArrowIpc, Encoding::Ndjson) => Some(Encoding::ArrowIpc),
+            _ => None,
+        }
+    }
+}
+
+/// A kind of native stage: its name, and a check of options without opening anything. Strings in options may hold templates (`{{…}}`) and references
+/// (`${…}`) when they are checked; they are filled in when a stage is opened.
+pub trait Kind: Send + Sync + fmt::Debug {
+    /// Its name, summary and options.
+    fn described(&self) -> Described;
+
+    /// What is wrong with options that follow the schema, all at once.
+    fn check(&self, options: &Value) -> Vec<Misfit> {
+        let _ = options;
+        Vec::new()
+    }
+}
+
+/// Sources of this kind.
+pub trait SourceKind: Kind {
+    /// Opens one for a run.
+    fn open(
+        &self,
+        opening: Opening,
+        context: Context,
+    ) -> BoxFuture<'static, Result<Box<dyn Reader>, Fault>>;
+}
+
+/// Transforms of this kind.
+pub trait TransformKind: Kind {
+    /// Must one transformer see all records, in order? Then a run has one of it, else one a worker.
+    fn sees_all(&self, options: &Value) -> bool {
+        let _ = options;
+        false
+    }
+
+    /// What it takes.
+    fn takes(&self) -> Takes {
+        Takes::Ndjson
+    }
+
+    /// Opens one for a worker of a run. `config` is the options, JSON text.
+    fn open(
+        &self,
+        config: String,
+        context: Context,
+    ) -> BoxFuture<'static, Result<Box<dyn Transformer>, Fault>>;
+}
+
+/// Sinks of this kind.
+pub trait SinkKind: Kind {
+    /// What it takes.
+    fn takes(&self, options: &Value) -> Takes {
+        let _ = options;
+        Takes::Ndjson
+    }
+
+    /// Opens one for a run. `config` is the options, JSON text.
+    fn open(
+        &self,
+        config: String,
+        context: Context,
+    ) -> BoxFuture<'static, Result<Box<dyn Writer>, Fault>>;
+}
+
+/// Turns batches from one encoding into another.
+pub trait Convert: Send + Sync + fmt::Debug {
+    /// The same records in another encoding.
+    ///
+    /// # Errors
+    /// [`Fault::Invalid`] where a record cannot be had in it.
+    fn convert(&self, batch: Batch, to: Encoding) -> Result<Batch, Fault>;
+}
+
+/// The native stages there are.
+#[derive(Debug, Clone)]
+pub struct Natives {
+    /// The sources.
+    pub sources: Vec<Arc<dyn SourceKind>>,
+    /// The transforms.
+    pub transforms: Vec<Arc<dyn TransformKind>>,
+    /// The sinks.
+    pub sinks: Vec<Arc<dyn SinkKind>>,
+    /// Between stages that do not take the same encoding.
+    pub convert: Arc<dyn Convert>,
+}
