@@ -1,5 +1,5 @@
 //! The outside world behind the ports of `model`: the clock, outgoing HTTP, the plugins folders, valve files, plugins' state,
-//! the operator's secrets.
+//! the operator's secrets, the native stages of data pipelines.
 //!
 //! Each adapter is given where it works when it is made and keeps nothing global. No WebAssembly and no HTTP server here.
 
@@ -7,6 +7,7 @@ pub mod clock;
 pub mod folder;
 pub mod http;
 pub mod secrets;
+pub mod stages;
 pub mod state;
 pub mod valves;
 

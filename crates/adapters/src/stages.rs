@@ -1,0 +1,35 @@
+//! The native stages: what a spec may name as `type`. Each kind lives in a file or folder of its own below; the three lists say which there are.
+//!
+//! No running here: who pulls, pushes, counts and retries is the engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::ports::{Clock, Egress};
+use model::stage::{Convert, Natives};
+
+mod sinks;
+mod sources;
+mod transforms;
+
+/// What native stages work with.
+#[derive(Debug, Clone)]
+pub struct StagePorts {
+    /// Outgoing HTTP.
+    pub egress: Arc<dyn Egress>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The program that is started for work that needs a process of its own (`jq`): usually the host itself.
+    pub program: PathBuf,
+}
+
+/// All native stages, and what turns batches from one encoding into another between them.
+#[must_use]
+pub fn natives(ports: &StagePorts, convert: Arc<dyn Convert>) -> Natives {
+    Natives {
+        sources: sources::all(ports),
+        transforms: transforms::all(ports),
+        sinks: sinks::all(ports),
+        convert,
+    }
+}
