@@ -1,8 +1,9 @@
-//! The system's clock. The one place that reads it.
+//! The system's clock. The one place that reads it, and that waits by it.
 
 use std::time::{Duration, Instant, SystemTime};
 
-use model::ports::Clock;
+use model::BoxFuture;
+use model::ports::{Clock, Timer};
 
 /// The system's clock; its monotonic time counts from when it was made.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,12 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
+    }
+}
+
+impl Timer for SystemClock {
+    fn wait(&self, span: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(span))
     }
 }
 

@@ -72,8 +72,8 @@ impl fmt::Debug for HyperEgress {
 
 impl Egress for HyperEgress {
     fn client(&self, policy: EgressPolicy) -> Arc<dyn HttpClient> {
-        let grant = Arc::new(policy.grant.clone());
-        let checked = Checked::new(Arc::clone(&self.resolver), grant);
+        let reach = Arc::new(policy.reach.clone());
+        let checked = Checked::new(Arc::clone(&self.resolver), reach);
         let connector = Connector::new(
             checked,
             tls::own_sessions(&self.tls),
@@ -146,11 +146,7 @@ impl Inner {
             .try_acquire_owned()
             .map_err(|_| EgressError::Busy(limits.get(Limit::HttpConcurrency)))?;
         let target = Target::of(request.uri())?;
-        if !target.is_covered(&self.policy.grant.allow) {
-            return Err(EgressError::Denied(format!(
-                "no rule in grants.http.allow covers {target}"
-            )));
-        }
+        target.check(&self.policy.reach)?;
         let progress = Progress::default();
         let request = self.prepare(request, target.uri()?, &progress)?;
         let response = self.head(request, &progress).await?;

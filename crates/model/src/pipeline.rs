@@ -192,6 +192,18 @@ impl Default for Backoff {
     }
 }
 
+impl Backoff {
+    /// The wait before a retry: `retry` counts from 0, `random` is evenly from 0 to 1.
+    #[must_use]
+    pub fn wait(&self, retry: u32, random: f64) -> Duration {
+        let power = i32::try_from(retry).unwrap_or(i32::MAX);
+        let longest = self.max_delay.as_secs_f64();
+        let full = (self.first.as_secs_f64() * self.factor.powi(power)).min(longest);
+        let spread = full * self.jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0);
+        Duration::try_from_secs_f64(full - spread).unwrap_or(self.max_delay)
+    }
+}
+
 /// How much a run may hold and take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunLimits {
@@ -328,4 +340,29 @@ pub enum StageKind {
     },
     /// Source only: what another pipeline's transforms give, its own sinks left out.
     Pipeline(PipelineId),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_longest_and_are_shortened_at_random() {
+        let backoff = Backoff::default();
+        let check = |retry: u32, random: f64, seconds: f64| {
+            let want = Duration::from_secs_f64(seconds);
+            assert_eq!(backoff.wait(retry, random), want, "{retry} {random}");
+        };
+        check(0, 0.0, 1.0);
+        check(0, 1.0, 0.5);
+        check(3, 0.0, 8.0);
+        check(3, 0.5, 6.0);
+        check(10, 0.0, 60.0);
+        check(u32::MAX, 0.0, 60.0);
+        let none = Backoff {
+            first: Duration::ZERO,
+            ..backoff
+        };
+        assert_eq!(none.wait(5, 0.3), Duration::ZERO);
+    }
 }

@@ -1,6 +1,7 @@
 //! The ports to the outside world: time, stores, files, HTTP. Adapters implement them; tests may bring their own.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,6 +10,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::BoxFuture;
 use crate::component::{ComponentFile, FileName};
+use crate::egress::{Special, special};
 use crate::grants::HttpGrant;
 use crate::id::PluginId;
 use crate::limits::Limits;
@@ -19,6 +21,12 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> SystemTime;
     /// Time since some fixed moment; never goes back.
     fn monotonic(&self) -> Duration;
+}
+
+/// Waiting, for as long as the [`Clock`] says. Dropping the future ends it.
+pub trait Timer: Send + Sync + fmt::Debug {
+    /// Over after this span.
+    fn wait(&self, span: Duration) -> BoxFuture<'static, ()>;
 }
 
 /// The folder of component files, and the settings beside them.
@@ -153,15 +161,97 @@ pub struct StoreError {
 /// A body of an outgoing request or its response.
 pub type HttpBody = UnsyncBoxBody<Bytes, EgressError>;
 
-/// What an outgoing request may do: one plugin's, or the host's own for adding plugins by URL.
+/// What an outgoing request may do: one plugin's, one stage's, or the host's own for adding plugins by URL.
 #[derive(Debug, Clone)]
 pub struct EgressPolicy {
     /// Who sends, for the log.
     pub sender: String,
     /// Where to.
-    pub grant: HttpGrant,
+    pub reach: Reach,
     /// Time-outs and byte caps (`http_*`).
     pub limits: Limits,
+}
+
+/// Where outgoing requests may go.
+#[derive(Debug, Clone)]
+pub enum Reach {
+    /// Everywhere, also on this machine and on private networks: for whoever works with the rights of the person at the keyboard.
+    Anywhere,
+    /// Where a grant allows.
+    Granted {
+        /// What it allows.
+        grant: HttpGrant,
+        /// The setting it is written in, for errors: `grants.http`.
+        setting: &'static str,
+    },
+}
+
+impl Reach {
+    /// A plugin's, or the host's own.
+    #[must_use]
+    pub fn granted(grant: HttpGrant) -> Self {
+        Self::Granted {
+            grant,
+            setting: "grants.http",
+        }
+    }
+
+    /// A pipeline's: what its access says.
+    #[must_use]
+    pub fn of_pipeline(http: Option<HttpGrant>) -> Self {
+        http.map_or(Self::Anywhere, |grant| Self::Granted {
+            grant,
+            setting: "pipelines.http",
+        })
+    }
+
+    /// May requests go to this origin? `host` is in lower case, IPv6 without brackets.
+    ///
+    /// # Errors
+    /// [`EgressError::Denied`] with the setting that would allow it.
+    pub fn check_origin(&self, scheme: &str, host: &str, port: u16) -> Result<(), EgressError> {
+        let Self::Granted { grant, setting } = self else {
+            return Ok(());
+        };
+        if grant.allow.iter().any(|r| r.covers(scheme, host, port)) {
+            return Ok(());
+        }
+        let brackets = if host.contains(':') {
+            ["[", "]"]
+        } else {
+            ["", ""]
+        };
+        let [open, close] = brackets;
+        Err(EgressError::Denied(format!(
+            "no rule in {setting}.allow covers {scheme}://{open}{host}{close}:{port}"
+        )))
+    }
+
+    /// May a connection go to this address of a host?
+    ///
+    /// # Errors
+    /// [`EgressError::Denied`] with the setting that would allow it.
+    pub fn check_address(&self, host: &str, address: IpAddr) -> Result<(), EgressError> {
+        let Self::Granted { grant, setting } = self else {
+            return Ok(());
+        };
+        let Some(kind) = special(address) else {
+            return Ok(());
+        };
+        let mut networks = grant.private.iter().filter(|n| n.contains(address));
+        // A metadata service hands out credentials: a wide network does not open it.
+        if networks.any(|n| kind != Special::Metadata || n.is_single()) {
+            return Ok(());
+        }
+        let behind = if host.parse::<IpAddr>().is_ok() {
+            String::new()
+        } else {
+            format!("{host} resolves to ")
+        };
+        Err(EgressError::Denied(format!(
+            "{behind}{address}, an address that is not public ({kind}); {setting}.private = [\"{address}\"] would allow it"
+        )))
+    }
 }
 
 /// Opens clients for outgoing HTTP.

@@ -13,7 +13,7 @@ use model::grants::Grants;
 use model::limits::Limits;
 use model::manifest::Manifest;
 use model::plugin::{About, Admission, Candidate, Plugin, Role, ValveValues};
-use model::ports::EgressPolicy;
+use model::ports::{EgressPolicy, Reach};
 use model::settings::PluginSettings;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -249,7 +249,7 @@ fn granted(host: &Arc<Host>, about: &Arc<About>, settings: &PluginSettings) -> A
         http: settings.grants.http.clone().map(|grant| {
             host.ports.egress.client(EgressPolicy {
                 sender: id.to_string(),
-                grant,
+                reach: Reach::granted(grant),
                 limits: settings.limits.clone(),
             })
         }),

@@ -15,7 +15,7 @@ use engine::{Engine, LocalBus, Options, Ports, Switchboard};
 use model::grants::HttpGrant;
 use model::limits::{Limit, Limits};
 use model::plugin::Loader;
-use model::ports::{Clock, ComponentStore, Egress, EgressPolicy, ValveStore};
+use model::ports::{Clock, ComponentStore, Egress, EgressPolicy, Reach, ValveStore};
 use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
 use server::Compat;
 
@@ -122,7 +122,7 @@ pub(crate) fn fetch_policy(grant: HttpGrant, defaults: &Limits) -> EgressPolicy 
     let _set = limits.set(Limit::HttpResponseBytes.name(), most, &Limits::unlimited());
     EgressPolicy {
         sender: "weir".into(),
-        grant,
+        reach: Reach::granted(grant),
         limits,
     }
 }

@@ -9,9 +9,7 @@ use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use model::BoxFuture;
-use model::egress::{Special, special};
-use model::grants::HttpGrant;
-use model::ports::EgressError;
+use model::ports::{EgressError, Reach};
 use tokio::net::TcpStream;
 use tower::Service;
 
@@ -24,12 +22,12 @@ const MAX_ADDRESSES: usize = 8;
 #[derive(Clone)]
 pub(super) struct Checked {
     resolver: Arc<dyn Resolve>,
-    grant: Arc<HttpGrant>,
+    reach: Arc<Reach>,
 }
 
 impl Checked {
-    pub(super) fn new(resolver: Arc<dyn Resolve>, grant: Arc<HttpGrant>) -> Self {
-        Self { resolver, grant }
+    pub(super) fn new(resolver: Arc<dyn Resolve>, reach: Arc<Reach>) -> Self {
+        Self { resolver, reach }
     }
 
     async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, EgressError> {
@@ -70,41 +68,20 @@ impl Checked {
         let mut refused = None;
         let mut good = Vec::new();
         for address in all {
-            match refusal(&self.grant, address) {
-                None if good.len() < MAX_ADDRESSES => good.push(address),
-                None => {}
-                Some(kind) => refused = Some((address, kind)),
+            match self.reach.check_address(host, address) {
+                Ok(()) if good.len() < MAX_ADDRESSES => good.push(address),
+                Ok(()) => {}
+                Err(e) => refused = Some(e),
             }
         }
         match refused {
-            Some((address, kind)) if good.is_empty() => Err(denied(host, address, kind)),
+            Some(error) if good.is_empty() => Err(error),
             None if good.is_empty() => {
                 Err(EgressError::Resolve(format!("{host}: it has no address")))
             }
             Some(_) | None => Ok(good),
         }
     }
-}
-
-/// What is wrong with an address, if the policy does not allow it.
-fn refusal(grant: &HttpGrant, address: IpAddr) -> Option<Special> {
-    let kind = special(address)?;
-    let granted = grant
-        .private
-        .iter()
-        .any(|n| n.contains(address) && (kind != Special::Metadata || n.is_single()));
-    (!granted).then_some(kind)
-}
-
-fn denied(host: &str, address: IpAddr, kind: Special) -> EgressError {
-    let behind = if host.parse::<IpAddr>().is_ok() {
-        String::new()
-    } else {
-        format!("{host} resolves to ")
-    };
-    EgressError::Denied(format!(
-        "{behind}{address}, an address that is not public ({kind}); grants.http.private = [\"{address}\"] would allow it"
-    ))
 }
 
 impl Service<Uri> for Checked {
@@ -168,15 +145,19 @@ impl Service<Uri> for Connector {
 
 #[cfg(test)]
 mod tests {
+    use model::grants::HttpGrant;
+
     use super::*;
 
     fn check(address: &str, private: &[&str], allowed: bool) {
-        let grant = HttpGrant {
+        let reach = Reach::granted(HttpGrant {
             allow: vec![],
             private: private.iter().map(|n| n.parse().unwrap()).collect(),
-        };
-        let found = refusal(&grant, address.parse().unwrap());
-        assert_eq!(found.is_none(), allowed, "{address} {private:?}: {found:?}");
+        });
+        let address = address.parse().unwrap();
+        let found = reach.check_address("x", address);
+        assert_eq!(found.is_ok(), allowed, "{address} {private:?}: {found:?}");
+        assert_eq!(Reach::Anywhere.check_address("x", address), Ok(()));
     }
 
     #[test]

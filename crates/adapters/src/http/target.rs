@@ -4,8 +4,7 @@ use std::fmt;
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use model::egress::OriginRule;
-use model::ports::EgressError;
+use model::ports::{EgressError, Reach};
 use url::{Host, Url};
 
 /// A checked absolute URI: scheme, host in lower case (an address in its usual form), port, and the path as it was written.
@@ -51,12 +50,9 @@ impl Target {
         })
     }
 
-    /// Does a rule cover it?
-    pub(super) fn is_covered(&self, rules: &[OriginRule]) -> bool {
-        let host = self.bare_host();
-        rules
-            .iter()
-            .any(|r| r.covers(self.scheme, &host, self.port))
+    /// May requests go there?
+    pub(super) fn check(&self, reach: &Reach) -> Result<(), EgressError> {
+        reach.check_origin(self.scheme, &self.bare_host(), self.port)
     }
 
     /// The URI to send to.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{Empty, Full, StreamBody};
 use model::grants::HttpGrant;
 use model::limits::Limits;
+use model::ports::Reach;
 
 use super::*;
 use upstream::Upstream;
@@ -67,10 +68,10 @@ impl Setup {
         let egress = HyperEgress::with(Arc::new(resolver), roots).unwrap();
         egress.client(EgressPolicy {
             sender: "test".into(),
-            grant: HttpGrant {
+            reach: Reach::granted(HttpGrant {
                 allow: self.allow.iter().map(|r| r.parse().unwrap()).collect(),
                 private: self.private.iter().map(|n| n.parse().unwrap()).collect(),
-            },
+            }),
             limits,
         })
     }
@@ -136,10 +137,10 @@ async fn connections_are_not_shared_between_clients() {
     .unwrap();
     let policy = EgressPolicy {
         sender: "test".into(),
-        grant: HttpGrant {
+        reach: Reach::granted(HttpGrant {
             allow: vec![up.origin("api.test").parse().unwrap()],
             private: vec!["127.0.0.1".parse().unwrap()],
-        },
+        }),
         limits: Limits::defaults(),
     };
     for _ in 0..2 {

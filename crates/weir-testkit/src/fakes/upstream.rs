@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use model::BoxFuture;
-use model::egress::{Special, special};
 use model::limits::Limit;
 use model::ports::{Egress, EgressError, EgressPolicy, HttpBody, HttpClient};
 use url::{Host, Url};
@@ -209,7 +208,7 @@ impl Inner {
 
     /// The plugin's grant, as a server checks it.
     fn check(&self, url: &Url) -> Result<(), EgressError> {
-        let grant = &self.policy.grant;
+        let reach = &self.policy.reach;
         let scheme = url.scheme();
         let port = url.port_or_known_default().unwrap_or(0);
         let (host, address) = match url.host() {
@@ -218,21 +217,11 @@ impl Inner {
             Some(Host::Ipv6(a)) => (a.to_string(), Some(IpAddr::from(a))),
             None => return Err(EgressError::BadRequest("its URI has no host".into())),
         };
-        if !grant.allow.iter().any(|r| r.covers(scheme, &host, port)) {
-            return Err(EgressError::Denied(format!(
-                "no rule in grants.http.allow covers {scheme}://{host}:{port}"
-            )));
+        reach.check_origin(scheme, &host, port)?;
+        match address {
+            Some(address) => reach.check_address(&host, address),
+            None => Ok(()),
         }
-        let Some((address, kind)) = address.and_then(|a| Some((a, special(a)?))) else {
-            return Ok(());
-        };
-        let mut networks = grant.private.iter().filter(|n| n.contains(address));
-        if networks.any(|n| kind != Special::Metadata || n.is_single()) {
-            return Ok(());
-        }
-        Err(EgressError::Denied(format!(
-            "{address}, an address that is not public ({kind}); grants.http.private = [\"{address}\"] would allow it"
-        )))
     }
 
     #[expect(
@@ -318,6 +307,7 @@ impl HttpClient for NoFetch {
 mod tests {
     use model::grants::HttpGrant;
     use model::limits::Limits;
+    use model::ports::Reach;
 
     use super::*;
 
@@ -329,10 +319,10 @@ mod tests {
         let routes = Arc::new(Routes::new(routes).unwrap());
         let policy = EgressPolicy {
             sender: "p".into(),
-            grant: HttpGrant {
+            reach: Reach::granted(HttpGrant {
                 allow: allow.iter().map(|r| r.parse().unwrap()).collect(),
                 private: private.iter().map(|n| n.parse().unwrap()).collect(),
-            },
+            }),
             limits: Limits::defaults(),
         };
         let client = FakeEgress(Arc::clone(&routes)).client(policy);

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use model::egress::{Network, OriginRule};
 use model::grants::HttpGrant;
 use model::limits::{Limit, Limits};
-use model::ports::{Egress, EgressPolicy, HttpBody, HttpClient};
+use model::ports::{Egress, EgressPolicy, HttpBody, HttpClient, Reach};
 use serde_json::Value;
 use url::{Host, Url};
 
@@ -178,10 +178,10 @@ fn policy(base: &Url, patience_ms: u64) -> anyhow::Result<EgressPolicy> {
     }
     Ok(EgressPolicy {
         sender: "weir".into(),
-        grant: HttpGrant {
+        reach: Reach::granted(HttpGrant {
             allow: vec![rule],
             private,
-        },
+        }),
         limits,
     })
 }
