@@ -8,6 +8,9 @@ use std::sync::Arc;
 use model::ports::{Clock, Egress};
 use model::stage::{Convert, Natives};
 
+pub use console::Console;
+
+mod console;
 mod sinks;
 mod sources;
 mod transforms;
@@ -21,6 +24,8 @@ pub struct StagePorts {
     pub clock: Arc<dyn Clock>,
     /// The program that is started for work that needs a process of its own (`jq`): usually the host itself.
     pub program: PathBuf,
+    /// Where the `console` sink shows records.
+    pub console: Console,
 }
 
 /// All native stages, and what turns batches from one encoding into another between them.

@@ -57,6 +57,8 @@ pub struct Context {
     pub access: Arc<Access>,
     /// Most bytes of one record. A larger one is rejected without being held.
     pub record_bytes: u64,
+    /// Does a native stage right after this source parse every record, and reject what is no JSON? Then the source need not look inside as well. False is always safe.
+    pub parsed_next: bool,
     /// How far a source is, for progress.
     pub progress: Arc<Progress>,
 }
