@@ -6,7 +6,7 @@ mod source;
 mod transform;
 
 pub use self::{
-    batch::{Batch, Encoding, Reject, Window},
+    batch::{Batch, Encoding, Reject, Verdict, Window},
     sink::{Sink, Writer},
     source::{Pulled, Reader, Source},
     transform::{Transform, Transformed, Transformer},

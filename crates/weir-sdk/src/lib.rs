@@ -68,7 +68,7 @@ pub use chat::{Filter, Manifold, Message, Model, Pipe, Reply, Request, WriteErro
 pub use config::Config;
 pub use data::{
     Batch, Encoding, Pulled, Reader, Reject, Sink, Source, Transform, Transformed, Transformer,
-    Window, Writer,
+    Verdict, Window, Writer,
 };
 pub use extend::{Continuation, Event, Hooks, Peer, PeerRequest, Subscriber};
 pub use failure::Failure;
