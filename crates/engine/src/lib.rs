@@ -20,6 +20,7 @@ mod load;
 mod mailbox;
 mod metrics;
 mod models;
+mod nearest;
 mod options;
 mod quarantine;
 mod registry;
@@ -28,8 +29,10 @@ mod slot;
 mod status;
 mod supervision;
 mod sync;
+pub mod templates;
 #[cfg(test)]
 mod tests;
+pub mod timescope;
 mod valves;
 
 use std::collections::HashMap;

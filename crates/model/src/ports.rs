@@ -68,6 +68,16 @@ pub trait SecretStore: Send + Sync + fmt::Debug {
     fn get(&self, name: &str) -> Option<String>;
 }
 
+/// What `${env:NAME}` and `${file:path}` in the options of a stage stand for. Who runs a pipeline decides what it may name; values never appear in a log, an error
+/// or an API answer.
+pub trait References: Send + Sync + fmt::Debug {
+    /// The value of a reference, given as `env:NAME` or `file:path`. It may read a file: not for async threads.
+    ///
+    /// # Errors
+    /// A sentence with the name and why it has no value here, never with a value.
+    fn get(&self, reference: &str) -> Result<String, String>;
+}
+
 /// Plugins' durable key-value state (`weir:host/state`). Each call is one transaction.
 pub trait StateStore: Send + Sync + fmt::Debug {
     /// The value of a key.
