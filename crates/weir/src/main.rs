@@ -13,6 +13,7 @@ mod one_file;
 mod remote;
 mod secret;
 mod serve;
+mod table;
 mod test_cases;
 mod urls;
 mod watch;

@@ -6,14 +6,13 @@ mod events;
 mod grants;
 mod hooks;
 mod plugins;
-mod table;
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use crate::Failure;
+use crate::{Failure, table};
 use client::Client;
 
 /// Where the server is, who asks, and for whom the answer is.

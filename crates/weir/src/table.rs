@@ -8,7 +8,7 @@ use serde_json::Value;
 const WIDEST: usize = 40;
 
 /// Columns with their names, a line each row; the last column is not padded.
-pub(super) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
     let names = names.map(str::to_uppercase);
     let width = |column: usize| {
         let cells = rows.iter().chain([&names]).filter_map(|r| r.get(column));
@@ -29,7 +29,7 @@ pub(super) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> S
 }
 
 /// Lines of `name: value`, aligned; what has no value is left out.
-pub(super) fn list(rows: &[(&str, String)]) -> String {
+pub(crate) fn list(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let shown = rows.iter().filter(|(_, value)| !value.is_empty());
     shown
@@ -38,7 +38,7 @@ pub(super) fn list(rows: &[(&str, String)]) -> String {
 }
 
 /// A text in one line, without characters that could steer a terminal.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let safe = |c: char| {
         if c.is_control() || is_steering(c) {
             ' '
@@ -55,7 +55,7 @@ fn is_steering(c: char) -> bool {
 }
 
 /// A value as a cell: a text as it is, nothing for `null`, anything else as JSON.
-pub(super) fn cell(value: &Value) -> String {
+pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => plain(text),
@@ -68,17 +68,17 @@ pub(super) fn cell(value: &Value) -> String {
 }
 
 /// What stands at a JSON pointer; `null` where nothing does.
-pub(super) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 /// The items of a list; none where it is something else.
-pub(super) fn items(value: &Value) -> &[Value] {
+pub(crate) fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// How long ago, or in how long, in the largest unit that fits. Empty where there is no time.
-pub(super) fn when(ms: &Value, now: SystemTime) -> String {
+pub(crate) fn when(ms: &Value, now: SystemTime) -> String {
     let Some(ms) = ms.as_u64() else {
         return String::new();
     };
