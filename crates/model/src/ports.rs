@@ -1,5 +1,7 @@
 //! The ports to the outside world: time, stores, files, HTTP. Adapters implement them; tests may bring their own.
 
+mod pipelines;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use crate::egress::{Special, special};
 use crate::grants::HttpGrant;
 use crate::id::PluginId;
 use crate::limits::Limits;
+
+pub use pipelines::{MAX_SPEC_BYTES, PipelineStore, is_spec_file};
 
 /// Time.
 pub trait Clock: Send + Sync + fmt::Debug {

@@ -1,6 +1,7 @@
 //! The host configuration: `weir.toml`, then the environment, then the command line. All that is wrong is reported at once, with
 //! file and key, before a socket opens.
 
+mod pipelines;
 mod written;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use crate::cli::{CompatArg, ServeArgs};
 use crate::secret;
 use written::{OneOrMore, Written};
 
+pub(crate) use pipelines::Pipelines;
+
 /// A checked host configuration.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -38,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) add: Add,
     pub(crate) quarantine: Quarantine,
     pub(crate) supervision: Supervision,
+    #[cfg_attr(not(test), expect(dead_code, reason = "runs are wired up next"))]
+    pub(crate) pipelines: Pipelines,
     pub(crate) runtime: Runtime,
     /// Named secrets that plugins may be granted.
     pub(crate) secrets: BTreeMap<String, SecretSource>,
@@ -184,17 +189,19 @@ fn check(
         allow: parse_all("add.allow", &written.add.allow, &mut said),
         private: parse_all("add.private", &written.add.private, &mut said),
     };
+    let data = path(
+        arguments.data.clone(),
+        env("WEIR_DATA"),
+        written.data_dir,
+        "data",
+    );
+    let pipelines = written.pipelines.check(&data, &mut said);
     let runtime = written.runtime.check(&mut said);
     wrong.extend(said.into_iter().map(|s| format!("{}: {s}", file.display())));
     Config {
         listen: listen(arguments, env, written.listen, wrong),
         plugins,
-        data: path(
-            arguments.data.clone(),
-            env("WEIR_DATA"),
-            written.data_dir,
-            "data",
-        ),
+        data,
         compat: match arguments.compat.or(written.compat) {
             Some(CompatArg::Strict) => Compat::Strict,
             Some(CompatArg::Default) | None => Compat::Default,
@@ -209,6 +216,7 @@ fn check(
         add,
         quarantine: written.quarantine.value(),
         supervision: written.supervision.value(),
+        pipelines,
         runtime,
         secrets,
         preferences,

@@ -346,7 +346,6 @@ pub(super) fn failed(code: &str, message: String) -> Failed {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
 pub(super) fn of_stage(error: StageError) -> Failed {
     of_fault(error.fault)
 }

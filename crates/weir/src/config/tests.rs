@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use model::grants::HttpGrant;
+
 use super::*;
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -108,6 +110,69 @@ embeddings = ["x", "../x", "x"]
 }
 
 #[test]
+fn pipelines_reach_what_is_named_and_nothing_by_default() {
+    let nothing = check("", &[], ServeArgs::default()).unwrap().pipelines;
+    assert_eq!(nothing.folders, folders(&["data/specs"]));
+    assert!(nothing.access.files.resolve(Path::new("x")).is_err());
+    assert_eq!(nothing.access.http, Some(HttpGrant::default()));
+    assert_eq!(nothing.access.databases, Some(Vec::new()));
+    assert!(nothing.references.names.is_empty() && nothing.references.files.is_empty());
+    let folder = tempfile::tempdir().unwrap();
+    let files = folder.path().canonicalize().unwrap();
+    let good = format!(
+        r#"
+[pipelines]
+folders = ["a", "b"]
+files = [{files:?}]
+http = {{ allow = ["https://api.example.com"], private = ["10.0.0.0/8"] }}
+databases = ["db.example:5432"]
+references = {{ env = ["PG_*"], files = [{files:?}] }}
+parallel_runs = 2
+history = 7
+"#
+    );
+    let some = check(&good, &[], ServeArgs::default()).unwrap().pipelines;
+    assert_eq!(some.folders, folders(&["a", "b"]));
+    let resolved = some.access.files.resolve(Path::new("x"));
+    assert_eq!(resolved, Ok(files.join("x")));
+    let http = some.access.http.unwrap();
+    assert!(http.allow[0].covers("https", "api.example.com", 443) && http.private.len() == 1);
+    assert_eq!(some.access.databases.unwrap(), ["db.example:5432"]);
+    assert_eq!(
+        (some.references.names.len(), some.references.files),
+        (1, vec![files])
+    );
+    assert_eq!(some.parallel_runs.unwrap().get(), 2);
+    assert_eq!(some.history.unwrap().get(), 7);
+    let bad = r#"
+[pipelines]
+folders = []
+files = ["no-such-folder"]
+http = { allow = ["example.com"], private = ["x"] }
+databases = ["db.example", ":1", "h:0"]
+references = { env = ["A B"], files = ["no-such-secret"] }
+parallel_runs = 0
+history = 0
+"#;
+    let errors = check(bad, &[], ServeArgs::default()).unwrap_err();
+    for part in [
+        "pipelines.folders: ",
+        "pipelines.files: no-such-folder",
+        "pipelines.http.allow: ",
+        "pipelines.http.private: ",
+        "pipelines.databases: \"db.example\"",
+        "pipelines.databases: \":1\"",
+        "pipelines.databases: \"h:0\"",
+        "pipelines.references.env: \"A B\"",
+        "pipelines.references.files: no-such-secret",
+        "pipelines.parallel_runs: 0",
+        "pipelines.history: 0",
+    ] {
+        assert!(errors.contains(part), "{part} in\n{errors}");
+    }
+}
+
+#[test]
 fn everything_wrong_is_said_at_once_with_its_key() {
     let text = r#"
 key = "written-secret"
@@ -181,6 +246,11 @@ fn the_documented_configuration_is_the_default_one() {
     assert_eq!(written.defaults, default.defaults);
     assert_eq!(written.ceilings, default.ceilings);
     assert_eq!(written.quarantine, default.quarantine);
+    assert_eq!(
+        format!("{:?}", written.pipelines.access),
+        format!("{:?}", default.pipelines.access)
+    );
+    assert!(written.pipelines.references.names.is_empty());
     assert_eq!(written.supervision, default.supervision);
     assert_eq!(
         format!("{:?}", written.runtime),

@@ -29,9 +29,10 @@ pub(super) struct Written {
     pub(super) limits: BTreeMap<String, u64>,
     /// The highest limits settings may ask for.
     pub(super) ceilings: BTreeMap<String, u64>,
-    pub(super) add: WrittenAdd,
+    pub(super) add: WrittenOrigins,
     pub(super) quarantine: WrittenQuarantine,
     pub(super) supervision: WrittenSupervision,
+    pub(super) pipelines: WrittenPipelines,
     pub(super) runtime: WrittenRuntime,
     /// Named secrets: `${env:NAME}` or `${file:path}` each.
     pub(super) secrets: BTreeMap<String, String>,
@@ -63,12 +64,35 @@ impl From<OneOrMore> for Vec<PathBuf> {
     }
 }
 
-/// `[add]`: where plugins may be added from by URL.
+/// `[add]`, and `http` of `[pipelines]`: where requests may go.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct WrittenAdd {
+pub(super) struct WrittenOrigins {
     pub(super) allow: Vec<String>,
     pub(super) private: Vec<String>,
+}
+
+/// `[pipelines]`: where specs lie, what pipelines may reach, and how many run.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WrittenPipelines {
+    pub(super) folders: Option<OneOrMore>,
+    /// Folders that stages may read and write.
+    pub(super) files: Vec<PathBuf>,
+    pub(super) http: WrittenOrigins,
+    /// `host:port` each.
+    pub(super) databases: Vec<String>,
+    pub(super) references: WrittenReferences,
+    pub(super) parallel_runs: Option<usize>,
+    pub(super) history: Option<usize>,
+}
+
+/// What `${env:..}` and `${file:..}` in specs may name.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WrittenReferences {
+    pub(super) env: Vec<String>,
+    pub(super) files: Vec<PathBuf>,
 }
 
 /// `[http]`: time-outs and sizes of the server.
