@@ -48,6 +48,7 @@ check_system() {
   have python3 || packages+=(python3)
   have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
   have node && have npm || packages+=(nodejs npm)
+  have psql && { have postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; } || packages+=(postgresql)
   [ ${#packages[@]} = 0 ] || install "${packages[@]}"
   [ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$MIN_NODE" ] || die "Node $MIN_NODE or newer is needed, this is $(node -v)"
   say "  $(cc --version | head -1); $(python3 -V); Node $(node -v)"
@@ -113,7 +114,7 @@ install_node() {
   echo "$wanted" >"$folder/node_modules/.weir-stamp"
 }
 
-step "system: C compiler, Python, Node" check_system
+step "system: C compiler, Python, Node, PostgreSQL" check_system
 step "Rust" check_rust
 step "Python packages into .tools/venv" install_python
 step "just and cargo-nextest" install_programs

@@ -6,6 +6,7 @@ pub mod guests;
 pub mod http;
 pub mod load;
 pub mod neighbour;
+pub mod postgres;
 pub mod process;
 pub mod server;
 pub mod sse;

@@ -29,7 +29,7 @@ mod connect;
 mod headers;
 mod resolve;
 mod target;
-mod tls;
+pub(crate) mod tls;
 
 /// How long an unused connection is kept for the next request of the same client.
 const POOL_IDLE: Duration = Duration::from_secs(30);

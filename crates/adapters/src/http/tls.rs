@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 const SESSIONS: usize = 32;
 
 /// The system's root certificates; those that cannot be read are left out.
-pub(super) fn system_roots() -> RootCertStore {
+pub(crate) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (good, bad) = roots.add_parsable_certificates(found.certs);
@@ -27,7 +27,7 @@ pub(super) fn system_roots() -> RootCertStore {
 }
 
 /// TLS 1.2 and 1.3 against these roots.
-pub(super) fn config(roots: RootCertStore) -> Result<ClientConfig, EgressError> {
+pub(crate) fn config(roots: RootCertStore) -> Result<ClientConfig, EgressError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -6,7 +6,11 @@ use model::stage::SinkKind;
 
 use super::StagePorts;
 
+mod postgres;
+mod sql;
+mod sqlite;
+
 /// All kinds of sink there are, in the order in which lists show them.
 pub(super) fn all(_ports: &StagePorts) -> Vec<Arc<dyn SinkKind>> {
-    vec![]
+    vec![Arc::new(postgres::Postgres), Arc::new(sqlite::Sqlite)]
 }

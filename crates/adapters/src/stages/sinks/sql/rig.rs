@@ -1,0 +1,110 @@
+//! What tests of both sinks share: opening one, pushing lines, reading what is said.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::access::{Access, Files};
+use model::data::{Batch, Encoding, Writer};
+use model::error::Fault;
+use model::id::PipelineId;
+use model::run::RunId;
+use model::stage::{Context, Progress, SinkKind};
+use serde_json::Value;
+
+/// A context that reaches everything, or these.
+pub(in super::super) fn context(files: Files, databases: Option<Vec<String>>) -> Context {
+    Context {
+        pipeline: PipelineId::new("test").unwrap(),
+        run: RunId::of(1),
+        stage: "sink".into(),
+        access: Arc::new(Access {
+            files,
+            http: None,
+            databases,
+        }),
+        record_bytes: 16 << 20,
+        parsed_next: false,
+        progress: Arc::new(Progress::default()),
+    }
+}
+
+/// A sink of a test.
+pub(in super::super) struct Sink(Box<dyn Writer>);
+
+impl Sink {
+    /// Opens one that reaches everything; relative paths start at the temporary folder.
+    pub(in super::super) async fn open(
+        kind: &dyn SinkKind,
+        options: &Value,
+    ) -> Result<Self, Fault> {
+        let everything = context(Files::Anywhere(std::env::temp_dir()), None);
+        Self::open_in(kind, options, everything).await
+    }
+
+    /// Opens one with this access. Options that are wrong for `check` must be so for `open`.
+    pub(in super::super) async fn open_in(
+        kind: &dyn SinkKind,
+        options: &Value,
+        context: Context,
+    ) -> Result<Self, Fault> {
+        let checked = kind.check(options);
+        let opened = kind.open(options.to_string(), context).await;
+        assert!(checked.is_empty() || opened.is_err(), "{checked:?}");
+        opened.map(Self)
+    }
+
+    /// Pushes lines; returns places and reasons of those rejected.
+    pub(in super::super) async fn push(
+        &mut self,
+        key: &str,
+        lines: &[&str],
+    ) -> Result<Vec<(u32, String)>, Fault> {
+        let data: String = lines.iter().flat_map(|line| [*line, "\n"]).collect();
+        let batch = Batch {
+            encoding: Encoding::Ndjson,
+            count: u32::try_from(lines.len()).unwrap(),
+            data: Bytes::from(data),
+        };
+        let rejects = self.0.push(batch, key.to_owned()).await?;
+        Ok(rejects.into_iter().map(|r| (r.index, r.reason)).collect())
+    }
+
+    /// Pushes lines that are all taken.
+    pub(in super::super) async fn take(&mut self, key: &str, lines: &[&str]) {
+        let rejects = self.push(key, lines).await.unwrap();
+        assert_eq!(rejects, [], "{lines:?}");
+    }
+
+    /// Pushes lines of which just these are rejected, with reasons that say this.
+    pub(in super::super) async fn reject(
+        &mut self,
+        key: &str,
+        lines: &[&str],
+        expected: &[(u32, &str)],
+    ) {
+        let rejects = self.push(key, lines).await.unwrap();
+        let found: Vec<_> = rejects.iter().map(|r| r.0).collect();
+        let wanted: Vec<_> = expected.iter().map(|e| e.0).collect();
+        assert_eq!(found, wanted, "{rejects:?}");
+        for ((_, reason), (_, said)) in rejects.iter().zip(expected) {
+            assert!(reason.contains(said), "{reason:?} should say {said:?}");
+        }
+    }
+
+    pub(in super::super) async fn finish(mut self) {
+        self.0.finish().await.unwrap();
+    }
+}
+
+/// What a fault says, and that it is of this kind.
+#[track_caller]
+pub(in super::super) fn check_fault<T>(result: Result<T, Fault>, code: &str, said: &[&str]) {
+    let Err(fault) = result else {
+        panic!("it worked, where {code} was expected");
+    };
+    let text = fault.to_string();
+    assert_eq!(fault.code(), code, "{text}");
+    for part in said {
+        assert!(text.contains(part), "{text:?} should say {part:?}");
+    }
+}
