@@ -167,6 +167,32 @@ impl Engine {
         }
     }
 
+    /// Lets a run make another call of the version it began with, also when a newer one is at work by now. Waits while a handover is under way. A plugin that was taken
+    /// down takes no calls of runs either.
+    pub(crate) async fn go_on(
+        &self,
+        slot: &Arc<Slot>,
+        version: &Arc<Version>,
+        call: Call,
+    ) -> Result<Lease<'_>, StageError> {
+        slot.begun();
+        loop {
+            match version.gate.enter() {
+                Ok(()) => break,
+                Err(Refused::Shut) => version.gate.decided().await,
+                Err(Refused::Closed) if slot.current.load().is_some() => {
+                    version.gate.join();
+                    break;
+                }
+                Err(Refused::Closed) => {
+                    let reason = format!("{}, and the run cannot go on without it", slot.ended());
+                    return Err(refuse(slot, call, Fault::Refused(reason)));
+                }
+            }
+        }
+        self.admit(slot, Arc::clone(version), call)
+    }
+
     /// The call is counted at the gate already; asks the plugin's health whether it may go on.
     fn admit(
         &self,

@@ -41,6 +41,11 @@ impl Gate {
         })
     }
 
+    /// Counts a call of somebody who began before it was closed; [`Gate::leave`] must follow.
+    pub(crate) fn join(&self) {
+        self.word.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// A call is over.
     pub(crate) fn leave(&self) {
         let before = self.word.fetch_sub(1, Ordering::SeqCst);

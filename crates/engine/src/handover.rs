@@ -229,6 +229,7 @@ impl Engine {
         self.closing
             .store(true, std::sync::atomic::Ordering::SeqCst);
         self.board.close();
+        self.end_runs(within / 4).await;
         let catalog = self.catalog.load_full();
         let mut all = std::pin::pin!(self.retire_in_order(&catalog));
         if tokio::time::timeout(within / 2, &mut all).await.is_ok() {

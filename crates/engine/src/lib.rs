@@ -22,8 +22,11 @@ mod metrics;
 mod models;
 mod nearest;
 mod options;
+mod pipelines;
 mod quarantine;
 mod registry;
+mod run;
+mod runs;
 mod settings;
 mod slot;
 mod status;
@@ -57,7 +60,10 @@ use dependencies::Board;
 use guest_metrics::GuestMetrics;
 use hooks::Hooked;
 use load::Turns;
+use metrics::runs::RunMeters;
 use metrics::{Loads, Scrape};
+use pipelines::Pipelines;
+use runs::Runs;
 use supervision::Supervisor;
 
 pub use bus::LocalBus;
@@ -67,8 +73,10 @@ pub use error::{AddError, ManageError, ValvesError};
 pub use exchange::Switchboard;
 pub use fetch::{fetch, raw_github_url};
 pub use hooks::{HookStatus, PointStatus, Step};
-pub use options::{Options, Ports, Quarantine, Supervision};
+pub use options::{Options, Ports, Quarantine, RunOptions, Stages, Supervision};
+pub use pipelines::{PipelineVersion, RegisterError, Registered};
 pub use registry::{CapabilityStatus, ProviderStatus};
+pub use runs::{Backfill, BackfillError, Follow, RunFilter, SubmitError, Trigger, Which};
 pub use status::{
     CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason, Waiting,
 };
@@ -101,6 +109,9 @@ pub struct Engine {
     /// Held while an event is queued, so that all hear events in one order.
     emitting: Mutex<()>,
     guest_metrics: Arc<GuestMetrics>,
+    pipelines: Pipelines,
+    runs: Runs,
+    run_meters: Arc<RunMeters>,
     ready: AtomicBool,
     closing: AtomicBool,
     /// Itself, for what it sets going in the background.
@@ -160,17 +171,24 @@ impl Engine {
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
         let load_counts = Arc::new(Loads::default());
         let guest_metrics = Arc::new(GuestMetrics::default());
+        let runs = Runs::new(options.runs);
+        let run_meters = Arc::new(RunMeters::default());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Scrape {
             catalog: Arc::clone(&catalog),
             loads: Arc::clone(&load_counts),
             guests: Arc::clone(&guest_metrics),
+            runs: Arc::clone(&run_meters),
+            book: Arc::clone(&runs.book),
         }));
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             hooked: Hooked::default(),
             emitting: Mutex::default(),
             guest_metrics,
+            pipelines: Pipelines::default(),
+            runs,
+            run_meters,
             turns: Turns::new(options.load_parallel),
             board: Arc::default(),
             supervisor: Supervisor::default(),

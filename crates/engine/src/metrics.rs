@@ -2,6 +2,7 @@
 //!
 //! A plugin's counters live in its slot, so a call counts without a look-up, and a plugin that is gone leaves no series behind.
 
+pub(crate) mod runs;
 mod scrape;
 
 use std::sync::atomic::AtomicU64;
@@ -34,10 +35,13 @@ pub(crate) enum Call {
     Hook,
     Event,
     Peer,
+    Source,
+    Transform,
+    Sink,
 }
 
 impl Call {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Chat,
         Self::Inlet,
         Self::Outlet,
@@ -50,6 +54,9 @@ impl Call {
         Self::Hook,
         Self::Event,
         Self::Peer,
+        Self::Source,
+        Self::Transform,
+        Self::Sink,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -66,6 +73,9 @@ impl Call {
             Self::Hook => "hook",
             Self::Event => "event",
             Self::Peer => "peer",
+            Self::Source => "source",
+            Self::Transform => "transform",
+            Self::Sink => "sink",
         }
     }
 }

@@ -1,15 +1,21 @@
 //! What an engine is built with: the ports to the outside world, and its options. Reading them from files is the binary's business.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::access::{Access, Files};
+use model::data::{Batch, Encoding};
+use model::error::Fault;
 use model::events::EventBus;
 use model::id::PluginId;
 use model::limits::Limits;
 use model::plugin::Loader;
-use model::ports::{Clock, ComponentStore, HttpClient, ValveStore};
+use model::ports::{Clock, ComponentStore, HttpClient, References, Timer, ValveStore};
 use model::settings::WrittenSettings;
+use model::stage::{Convert, Natives};
 
 /// The outside world, as the engine uses it.
 #[derive(Debug, Clone)]
@@ -26,6 +32,77 @@ pub struct Ports {
     pub bus: Arc<dyn EventBus>,
     /// Fetches components that are added by URL, within the host's own policy.
     pub fetch: Arc<dyn HttpClient>,
+    /// What runs of pipelines work with.
+    pub stages: Stages,
+}
+
+/// What runs of pipelines work with.
+#[derive(Debug, Clone)]
+pub struct Stages {
+    /// The native stages.
+    pub natives: Natives,
+    /// What stages may reach.
+    pub access: Arc<Access>,
+    /// What `${env:NAME}` and `${file:path}` in options stand for.
+    pub references: Arc<dyn References>,
+    /// Waiting before a step is tried again.
+    pub timer: Arc<dyn Timer>,
+    /// The folder that holds what runs leave behind: rejected and undelivered records, below `runs/<run>`. Made when it is needed.
+    pub work: PathBuf,
+}
+
+impl Stages {
+    /// No native stages, nothing to reach: for a host whose pipelines are plugins that reach the world by their grants.
+    #[must_use]
+    pub fn none(work: PathBuf) -> Self {
+        let none = Arc::new(Nothing);
+        Self {
+            natives: Natives {
+                sources: Vec::new(),
+                transforms: Vec::new(),
+                sinks: Vec::new(),
+                convert: Arc::<Nothing>::clone(&none),
+            },
+            access: Arc::new(Access {
+                files: Files::Within(Vec::new()),
+                http: Some(model::grants::HttpGrant::default()),
+                databases: Some(Vec::new()),
+            }),
+            references: Arc::<Nothing>::clone(&none),
+            timer: none,
+            work,
+        }
+    }
+}
+
+/// Nothing can be converted or named; time passes as it does.
+#[derive(Debug)]
+struct Nothing;
+
+impl Convert for Nothing {
+    fn convert(&self, batch: Batch, to: Encoding) -> Result<Batch, Fault> {
+        if batch.encoding == to {
+            return Ok(batch);
+        }
+        let (from, to) = (batch.encoding, to);
+        Err(Fault::Invalid(format!(
+            "this host cannot turn {from:?} into {to:?}"
+        )))
+    }
+}
+
+impl Timer for Nothing {
+    fn wait(&self, span: Duration) -> model::BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(span))
+    }
+}
+
+impl References for Nothing {
+    fn get(&self, reference: &str) -> Result<String, String> {
+        Err(format!(
+            "${{{reference}}} is not there: this host gives pipelines no references"
+        ))
+    }
 }
 
 /// How an engine behaves.
@@ -50,6 +127,39 @@ pub struct Options {
     /// How long a version that is replaced or stopped may take to finish its calls. `None`: as long as its own deadlines allow
     /// (`deadline_ms` plus `start_deadline_ms`).
     pub drain: Option<Duration>,
+    /// How runs of pipelines are carried out.
+    pub runs: RunOptions,
+}
+
+/// How runs of pipelines are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunOptions {
+    /// How many move data at once; the others wait, `queued`.
+    pub at_once: NonZeroUsize,
+    /// How many may wait; further ones are refused.
+    pub queue: usize,
+    /// How many that are over are remembered.
+    pub history: NonZeroUsize,
+    /// How many stages of one plugin may be open at once, in all runs together: each has an instance for itself.
+    pub plugin_stages: NonZeroUsize,
+    /// Threads that runs work on.
+    pub threads: NonZeroUsize,
+    /// How much these threads stand back behind all others, 0 to 19 (niceness): 10 gets about a tenth of a core that others want, and all of one that they do not.
+    pub nice: u8,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        let of = |n| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            at_once: of(4),
+            queue: 1_000,
+            history: of(1_000),
+            plugin_stages: of(64),
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            nice: 10,
+        }
+    }
 }
 
 impl Default for Options {
@@ -64,6 +174,7 @@ impl Default for Options {
             supervision: Supervision::default(),
             load_parallel: 2,
             drain: None,
+            runs: RunOptions::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A plugin's place in the catalog: its version at work, its health, its counts. Putting versions there is `load`'s business.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +49,8 @@ pub(crate) struct Slot {
     pub(crate) is_delivered: AtomicBool,
     /// Calls that wait for a handover to end.
     pub(crate) waiting: AtomicU64,
+    /// Stages of runs that are open.
+    pub(crate) stages: AtomicUsize,
     pub(crate) total: AtomicU64,
     pub(crate) failed: AtomicU64,
     /// Why there is no version, for callers.
@@ -125,6 +127,7 @@ impl Slot {
             casts: Arc::default(),
             is_delivered: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
+            stages: AtomicUsize::new(0),
             total: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             ended: Mutex::new("it is stopped"),

@@ -1,6 +1,7 @@
 //! Tests of the engine with fake plugins, stores and a clock that is set by hand.
 
 mod calls;
+mod compositions;
 mod dependencies;
 mod exchange;
 mod fake;
@@ -10,6 +11,8 @@ mod lifecycle;
 mod logs;
 mod quarantine;
 mod reload;
+mod runs;
+mod stages;
 mod supervision;
 mod turmoil;
 mod unload;

@@ -101,6 +101,11 @@ pub struct Transformed {
 pub trait Reader: Send {
     /// The next records.
     fn pull(&mut self, most: Most) -> BoxFuture<'_, Result<Pulled, Fault>>;
+
+    /// Fuel it burnt so far; 0 of a native one.
+    fn fuel(&self) -> u64 {
+        0
+    }
 }
 
 /// A transform at work for one run of one worker. Dropping it closes it.
@@ -110,6 +115,11 @@ pub trait Transformer: Send {
 
     /// What is still held back, at the end of the run; the last call.
     fn finish(&mut self) -> BoxFuture<'_, Result<Option<Batch>, Fault>>;
+
+    /// Fuel it burnt so far; 0 of a native one.
+    fn fuel(&self) -> u64 {
+        0
+    }
 }
 
 /// A sink at work for one run. Dropping it closes it; without a `finish` before, what a sink shows only as a whole (a file) does not appear.
@@ -119,4 +129,9 @@ pub trait Writer: Send {
 
     /// No more records in this run; the last call.
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>>;
+
+    /// Fuel it burnt so far; 0 of a native one.
+    fn fuel(&self) -> u64 {
+        0
+    }
 }

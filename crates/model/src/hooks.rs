@@ -188,17 +188,17 @@ const AROUND: &[Mode] = &[Mode::Before, Mode::After, Mode::Around];
 const BESIDE: &[Mode] = &[Mode::Before, Mode::After];
 /// The step is taken today.
 const NOW: bool = true;
-/// The step comes with data pipelines or webhooks.
+/// The step comes with webhooks.
 const LATER: bool = false;
 
 points! {
     PluginLoad "plugin_load" AROUND NOW "A component has described itself and is about to be loaded and started";
     PluginUnload "plugin_unload" BESIDE NOW "An operator stops or deletes a plugin";
-    ValidatePipeline "validate_pipeline" ALL LATER "A pipeline spec is checked as a whole";
-    ValidateStage "validate_stage" ALL LATER "One stage of a pipeline spec is checked";
-    RunStart "run_start" AROUND LATER "A run is about to begin";
-    StageExecute "stage_execute" ALL LATER "A stage is about to work on a batch of records";
-    RunComplete "run_complete" BESIDE LATER "A run has ended, one way or the other, and is about to be recorded";
+    ValidatePipeline "validate_pipeline" ALL NOW "A pipeline spec is checked as a whole";
+    ValidateStage "validate_stage" ALL NOW "One stage of a pipeline spec is checked";
+    RunStart "run_start" AROUND NOW "A run is about to begin";
+    StageExecute "stage_execute" ALL NOW "A stage of a run is about to be opened";
+    RunComplete "run_complete" BESIDE NOW "A run has ended, one way or the other, and is about to be recorded";
     ChatRequest "chat_request" ALL NOW "A chat is about to be answered by a plugin";
     ChatReply "chat_reply" BESIDE NOW "A chat's answer is complete: about to be sent, or, if it was streamed, sent";
     Inlet "inlet" ALL NOW "A filter is about to change a request";

@@ -156,6 +156,9 @@ pub struct StageReport {
     pub left_out: u64,
     /// Records that were to go to a sink that gave up; they are kept on disk.
     pub undelivered: u64,
+    /// Where they are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undelivered_file: Option<String>,
     /// Bytes that came in.
     pub bytes_in: u64,
     /// Bytes that went on.
@@ -188,6 +191,17 @@ pub struct RejectedRecord {
     pub reason: String,
     /// The record, as it came in; what is no UTF-8 is replaced, and it is cut after 4 KiB.
     pub record: String,
+}
+
+/// The first records after a stage; of a sink, the first that came to it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StagePreview {
+    /// The stage.
+    pub stage: String,
+    /// Which part of the pipeline.
+    pub part: Part,
+    /// The records; one that is no JSON is shown as a text.
+    pub rows: Vec<Value>,
 }
 
 /// Something a run says in words.
@@ -226,6 +240,8 @@ pub struct RunRecord {
     pub window: Option<Covered>,
     /// What it was given.
     pub parameters: Map<String, Value>,
+    /// Were its sinks left unopened? What would have gone to them is counted as what came in.
+    pub dry_run: bool,
     /// How far it is.
     pub state: RunState,
     /// When it was submitted, RFC 3339.
@@ -240,6 +256,9 @@ pub struct RunRecord {
     pub duration_ms: u64,
     /// Its stages, in the order of the spec.
     pub stages: Vec<StageReport>,
+    /// Where all rejected records are kept, if there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejects_file: Option<String>,
     /// Why it failed: what happened first, then what that was part of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub error: Vec<String>,

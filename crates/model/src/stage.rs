@@ -152,6 +152,12 @@ pub trait TransformKind: Kind {
         Takes::Ndjson
     }
 
+    /// Does it parse every record it is given, and reject what is no JSON? A source right before it is told ([`Context::parsed_next`]).
+    fn parses(&self, options: &Value) -> bool {
+        let _ = options;
+        false
+    }
+
     /// Opens one for a worker of a run. `config` is the options, JSON text.
     fn open(
         &self,

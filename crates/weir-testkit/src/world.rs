@@ -205,6 +205,7 @@ impl Made {
             clock: clock.clone(),
             bus: Arc::clone(&bus),
             fetch: Arc::new(NoFetch),
+            stages: engine::Stages::none(std::env::temp_dir()),
         };
         let options = Options {
             preferences: preferences(kit.preferences)?,

@@ -91,6 +91,7 @@ pub(crate) fn host_with(
         clock: Arc::clone(&clock),
         bus: Arc::new(LocalBus::new(Arc::clone(&clock))),
         fetch: egress.client(fetch_policy(grant, &config.defaults)),
+        stages: engine::Stages::none(config.data.clone()),
     };
     let options = Options {
         defaults: config.defaults.clone(),
@@ -102,6 +103,7 @@ pub(crate) fn host_with(
         supervision: config.supervision,
         load_parallel: config.runtime.load_parallel,
         drain: None,
+        runs: engine::RunOptions::default(),
     };
     let engine = Engine::new(ports, options);
     switchboard.connect(&engine);

@@ -10,9 +10,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 
+use super::runs::RunMeters;
 use super::{Call, FAULTS, Loads, Outcome};
 use crate::catalog::Catalog;
 use crate::guest_metrics::GuestMetrics;
+use crate::runs::book::Book;
 use crate::slot::Slot;
 use crate::status::{PluginState, state_of};
 
@@ -189,6 +191,8 @@ pub(crate) struct Scrape {
     pub(crate) catalog: Arc<ArcSwap<Catalog>>,
     pub(crate) loads: Arc<Loads>,
     pub(crate) guests: Arc<GuestMetrics>,
+    pub(crate) runs: Arc<RunMeters>,
+    pub(crate) book: Arc<Book>,
 }
 
 impl Collector for Scrape {
@@ -220,6 +224,7 @@ impl Collector for Scrape {
                 }
             }
         }
+        self.runs.encode(&mut encoder, &self.book)?;
         self.guests.encode(&mut encoder)
     }
 }

@@ -10,6 +10,9 @@ use http_body_util::{BodyExt, Full};
 use model::BoxFuture;
 use model::chat::{ChatRequest, Closed, Direction, FilterMessage, Item, Model, Reply};
 use model::component::{ComponentFile, FileName, Origin};
+use model::data::{
+    Batch, Encoding, Most, Opening, Pulled, Reader, Reject, Transformed, Transformer, Writer,
+};
 use model::error::{Fault, LoadError, StageError};
 use model::events::Event;
 use model::exchange::{Cause, PeerRequest};
@@ -24,7 +27,7 @@ use model::settings::PluginSettings;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{Engine, Installed, LocalBus, Options, Ports, Target};
+use crate::{Engine, Installed, LocalBus, Options, Ports, Stages, Target};
 
 /// Everything outside the engine, and what happened there.
 #[derive(Debug)]
@@ -60,12 +63,17 @@ impl World {
     }
 
     pub(super) fn engine_with(self: &Arc<Self>, options: Options) -> Arc<Engine> {
+        self.engine_over(options, Stages::none(std::env::temp_dir()))
+    }
+
+    pub(super) fn engine_over(self: &Arc<Self>, options: Options, stages: Stages) -> Arc<Engine> {
         let ports = Ports {
             loader: Arc::new(Outside(Arc::clone(self))),
             components: Arc::new(Outside(Arc::clone(self))),
             valves: Arc::new(Outside(Arc::clone(self))),
             clock: Arc::new(Outside(Arc::clone(self))),
             fetch: Arc::new(Outside(Arc::clone(self))),
+            stages,
             bus: Arc::new(LocalBus::new(Arc::new(Outside(Arc::clone(self))))),
         };
         Engine::new(ports, options)
@@ -589,6 +597,40 @@ impl Plugin for FakePlugin {
             )
         })
     }
+    fn open_source(
+        self: Arc<Self>,
+        opening: Opening,
+        _cause: Cause,
+    ) -> BoxFuture<'static, Result<Box<dyn Reader>, StageError>> {
+        self.world.note(format!("open source {self}"));
+        let config: Value = serde_json::from_str(&opening.config).unwrap();
+        let left = config["count"].as_u64().unwrap();
+        let stage = FakeStage {
+            plugin: self,
+            left,
+            given: 0,
+            fuel: 0,
+        };
+        Box::pin(async { Ok(Box::new(stage) as Box<dyn Reader>) })
+    }
+    fn open_transform(
+        self: Arc<Self>,
+        _config: String,
+        _cause: Cause,
+    ) -> BoxFuture<'static, Result<Box<dyn Transformer>, StageError>> {
+        self.world.note(format!("open transform {self}"));
+        let stage = FakeStage::new(self);
+        Box::pin(async { Ok(Box::new(stage) as Box<dyn Transformer>) })
+    }
+    fn open_sink(
+        self: Arc<Self>,
+        _config: String,
+        _cause: Cause,
+    ) -> BoxFuture<'static, Result<Box<dyn Writer>, StageError>> {
+        self.world.note(format!("open sink {self}"));
+        let stage = FakeStage::new(self);
+        Box::pin(async { Ok(Box::new(stage) as Box<dyn Writer>) })
+    }
     fn models(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<Model>, StageError>> {
         Box::pin(async move {
             self.world.note(format!("models {self}"));
@@ -646,5 +688,94 @@ impl Plugin for FakePlugin {
             instances: 1,
             ..Usage::default()
         }
+    }
+}
+
+/// A stage that passes everything on, and does what `stage` says.
+struct FakeStage {
+    plugin: Arc<FakePlugin>,
+    left: u64,
+    given: u64,
+    fuel: u64,
+}
+
+impl FakeStage {
+    fn new(plugin: Arc<FakePlugin>) -> Self {
+        Self {
+            plugin,
+            left: 0,
+            given: 0,
+            fuel: 0,
+        }
+    }
+
+    async fn call(&mut self, records: u32) -> Result<(), Fault> {
+        self.fuel += 100 * u64::from(records);
+        let does = self.plugin.script["stage"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        self.plugin.act(&does).await.map_err(|e| e.fault)
+    }
+}
+
+impl Reader for FakeStage {
+    fn pull(&mut self, most: Most) -> BoxFuture<'_, Result<Pulled, Fault>> {
+        Box::pin(async move {
+            let count = u32::try_from(self.left).unwrap().min(most.records);
+            self.call(count).await?;
+            let first = self.given + 1;
+            self.given += u64::from(count);
+            self.left -= u64::from(count);
+            let lines: Vec<_> = (first..=self.given)
+                .map(|n| format!("{{\"n\":{n}}}\n"))
+                .collect();
+            Ok(Pulled {
+                batch: Batch {
+                    encoding: Encoding::Ndjson,
+                    count,
+                    data: Bytes::from(lines.concat()),
+                },
+                cursor: None,
+                done: self.left == 0,
+                rejects: Vec::new(),
+            })
+        })
+    }
+    fn fuel(&self) -> u64 {
+        self.fuel
+    }
+}
+
+impl Transformer for FakeStage {
+    fn apply(&mut self, batch: Batch) -> BoxFuture<'_, Result<Transformed, Fault>> {
+        Box::pin(async move {
+            self.call(batch.count).await?;
+            Ok(Transformed {
+                batch,
+                rejects: Vec::new(),
+            })
+        })
+    }
+    fn finish(&mut self) -> BoxFuture<'_, Result<Option<Batch>, Fault>> {
+        Box::pin(async { Ok(None) })
+    }
+    fn fuel(&self) -> u64 {
+        self.fuel
+    }
+}
+
+impl Writer for FakeStage {
+    fn push(&mut self, batch: Batch, _key: String) -> BoxFuture<'_, Result<Vec<Reject>, Fault>> {
+        Box::pin(async move {
+            self.call(batch.count).await?;
+            Ok(Vec::new())
+        })
+    }
+    fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn fuel(&self) -> u64 {
+        self.fuel
     }
 }

@@ -145,6 +145,7 @@ pub(crate) async fn start(wish: Wish) -> World {
         clock: outside.clone(),
         bus: bus.clone(),
         fetch: outside.clone(),
+        stages: engine::Stages::none(std::env::temp_dir()),
     };
     let mut defaults = Limits::defaults();
     let fuel = defaults.set("fuel", FUEL, &Limits::ceilings());

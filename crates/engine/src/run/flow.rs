@@ -1,0 +1,526 @@
+//! Moves data: opens the stages of a run, lays channels between them, sets one task going for the source, one for each worker and one for each sink, and waits for
+//! the last of them. What each of them does is said beside it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use model::data::{Batch, Reader, Writer};
+use model::error::Fault;
+use model::pipeline::{ErrorPolicy, Flow, RunLimits};
+use model::ports::{Clock, Timer};
+use model::run::Part;
+use model::stage::{Convert, SinkKind, SourceKind, TransformKind};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
+
+use super::lines::Gathered;
+use super::meter::Meter;
+use super::open::{Opener, Openers, Planned, fails, plan};
+use super::preview::Rows;
+use super::rejects::Rejects;
+use super::retry::Tries;
+use super::route::{Inlet, channels};
+use super::sink::{Drain, Queue};
+use super::source::Spring;
+use super::spill::{Spill, Undelivered};
+use super::work::{Station, as_lines, work};
+use super::{End, Failure, Job};
+use crate::Engine;
+use crate::runs::book::folder;
+use crate::runs::entry::Entry;
+
+/// What all tasks of a run share.
+pub(super) struct Flight {
+    pub(super) entry: Arc<Entry>,
+    pub(super) errors: ErrorPolicy,
+    pub(super) limits: RunLimits,
+    pub(super) dry_run: bool,
+    pub(super) rejects: Rejects,
+    pub(super) convert: Arc<dyn Convert>,
+    pub(super) timer: Arc<dyn Timer>,
+    clock: Arc<dyn Clock>,
+    rows: Vec<Rows>,
+    sinks: usize,
+    /// Sinks that have taken all there is, or have given up.
+    drained: AtomicUsize,
+    gone: AtomicUsize,
+    /// Have the sinks been given all there is? A queue that ends before is one of a run that fails.
+    handed_out: AtomicBool,
+    /// May sinks finish?
+    finish: watch::Sender<bool>,
+    something_undelivered: AtomicBool,
+}
+
+impl Flight {
+    pub(super) fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// A batch came out of a stage, or to a sink.
+    pub(super) fn see(&self, stage: usize, batch: &Batch) {
+        if let Some(rows) = self.rows.get(stage) {
+            rows.see(batch, &*self.convert);
+        }
+    }
+
+    pub(super) fn lines(&self, batch: Batch) -> Result<Batch, Fault> {
+        as_lines(batch, &*self.convert)
+    }
+
+    /// A step failed: how long to wait before it is tried again.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn again(
+        &self,
+        meter: &Meter,
+        fault: &Fault,
+        tries: &mut Tries<'_>,
+    ) -> Result<Duration, Failure> {
+        let Some(wait) = tries.next(fault) else {
+            return Err(fails(meter, fault, tries));
+        };
+        meter.retried(fault.to_string());
+        let seconds = wait.as_secs_f64();
+        let line = format!("{fault}; tried again in {seconds:.3} s");
+        self.entry.log("warn", Some(&meter.name), line);
+        Ok(wait)
+    }
+
+    /// The same, and waits.
+    pub(super) async fn wait(
+        &self,
+        meter: &Meter,
+        fault: &Fault,
+        tries: &mut Tries<'_>,
+    ) -> Result<(), Failure> {
+        let wait = self.again(meter, fault, tries)?;
+        self.timer.wait(wait).await;
+        Ok(())
+    }
+
+    /// A sink has taken all there is: waits until all have. Only then may they finish: nothing appears of a run that fails on the way.
+    pub(super) async fn drained(&self) -> Result<(), Failure> {
+        let before = self.drained.fetch_add(1, Ordering::SeqCst);
+        if before + 1 == self.sinks {
+            self.rejects.check(true)?;
+            self.rejects.close().await?;
+            self.finish.send_replace(true);
+        }
+        let mut finish = self.finish.subscribe();
+        // The sender is the flight's own.
+        let _gone = finish.wait_for(|finish| *finish).await;
+        Ok(())
+    }
+
+    /// A sink has given up; are all gone by now?
+    pub(super) fn gave_up(&self, meter: &Meter, failure: &Failure) -> bool {
+        let said = failure.0.join("; ");
+        self.entry
+            .log("error", Some(&meter.name), format!("given up: {said}"));
+        self.something_undelivered.store(true, Ordering::SeqCst);
+        let before = self.gone.fetch_add(1, Ordering::SeqCst);
+        before + 1 == self.sinks
+    }
+
+    /// The queue of a sink ended: waits for ever if that is no end.
+    pub(super) async fn is_all(&self) {
+        if !self.handed_out.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        let rejected = |m: &Arc<Meter>| m.rejected.load(Ordering::Relaxed) > 0;
+        !self.something_undelivered.load(Ordering::SeqCst)
+            && !self.entry.meters().iter().any(rejected)
+    }
+}
+
+/// The stages of a run, ready to be opened.
+struct Stages {
+    source: Opener<dyn SourceKind>,
+    transforms: Vec<Opener<dyn TransformKind>>,
+    sinks: Vec<Opener<dyn SinkKind>>,
+}
+
+impl Engine {
+    /// Moves data from the source to the sinks.
+    pub(super) async fn move_data(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        job: &Job,
+        flow: &Flow,
+    ) -> End {
+        let prepared = async {
+            let planned = plan(self, entry, job, flow)?;
+            let stages = self.stages(entry, job, &planned).await?;
+            let flight = self.flight(entry, job, &planned);
+            Ok((stages, flight))
+        };
+        let (stages, flight) = tokio::select! {
+            biased;
+            () = entry.cancelled() => return End::Cancelled,
+            prepared = prepared => match prepared {
+                Ok(prepared) => prepared,
+                Err(failure) => return End::Failed(failure),
+            },
+        };
+        let mut tasks = JoinSet::new();
+        let end = tokio::select! {
+            biased;
+            () = entry.cancelled() => End::Cancelled,
+            end = set_going(job, &stages, &flight, self, &mut tasks) => end,
+        };
+        // Whoever is still at work goes without a finish. Nothing of them is left when this is over.
+        tasks.shutdown().await;
+        let closed = flight.rejects.close().await;
+        let shown = entry.meters().iter().zip(&flight.rows);
+        if job.preview.is_some() {
+            entry.set_preview(shown.map(|(meter, rows)| rows.shown(meter)).collect());
+        }
+        match (end, closed) {
+            (End::Complete(_), Err(failure)) => End::Failed(failure),
+            (end, _) => end,
+        }
+    }
+
+    async fn stages(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        job: &Job,
+        planned: &[Planned],
+    ) -> Result<Stages, Failure> {
+        let openers = Openers {
+            engine: self,
+            entry,
+            job,
+            held: Mutex::new(HashMap::new()),
+        };
+        let of = |part| planned.iter().filter(move |p| p.part == part);
+        let mut transforms = Vec::new();
+        for planned in of(Part::Transform) {
+            transforms.push(openers.transform(planned).await?);
+        }
+        let mut sinks = Vec::new();
+        for planned in of(Part::Sink) {
+            sinks.push(openers.sink(planned).await?);
+        }
+        let source = of(Part::Source).next();
+        let source = source.ok_or_else(|| Failure::new("the pipeline has no source"))?;
+        let parsed_next = transforms.first().is_some_and(Opener::parses);
+        let source = openers.source(source, parsed_next).await?;
+        let transform_meters = transforms.iter().map(|t| &t.meter);
+        let meters = std::iter::once(&source.meter)
+            .chain(transform_meters)
+            .chain(sinks.iter().map(|s| &s.meter));
+        entry.set_meters(meters.cloned().collect());
+        Ok(Stages {
+            source,
+            transforms,
+            sinks,
+        })
+    }
+
+    fn flight(self: &Arc<Self>, entry: &Arc<Entry>, job: &Job, planned: &[Planned]) -> Arc<Flight> {
+        let pipeline = &job.pipeline;
+        let ports = &self.ports.stages;
+        let file = folder(&ports.work, &entry.id).join("rejects.ndjson");
+        let rejects = Rejects::new(
+            Arc::clone(entry),
+            entry.meters().to_vec(),
+            planned.iter().map(|p| p.policy).collect(),
+            pipeline.errors.max_rejects,
+            pipeline.persistence.rejects.then_some(file),
+        );
+        let sinks = planned.iter().filter(|p| p.part == Part::Sink).count();
+        Arc::new(Flight {
+            entry: Arc::clone(entry),
+            errors: pipeline.errors.clone(),
+            limits: pipeline.limits,
+            dry_run: job.dry_run,
+            rejects,
+            convert: Arc::clone(&ports.natives.convert),
+            timer: Arc::clone(&ports.timer),
+            clock: Arc::clone(&self.ports.clock),
+            rows: planned.iter().map(|_| Rows::new(job.preview)).collect(),
+            sinks,
+            drained: AtomicUsize::new(0),
+            gone: AtomicUsize::new(0),
+            handed_out: AtomicBool::new(false),
+            finish: watch::Sender::new(false),
+            something_undelivered: AtomicBool::new(false),
+        })
+    }
+}
+
+type Tasks = JoinSet<Result<(), Failure>>;
+
+/// Opens the stages, starts their tasks, and waits for all of them or the first that fails.
+async fn set_going(
+    job: &Job,
+    stages: &Stages,
+    flight: &Arc<Flight>,
+    engine: &Engine,
+    tasks: &mut Tasks,
+) -> End {
+    match start(job, stages, flight, engine, tasks).await {
+        Err(failure) => return End::Failed(failure),
+        Ok(()) => flight.entry.show(),
+    }
+    while let Some(done) = tasks.join_next().await {
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => return End::Failed(failure),
+            Err(error) => {
+                tracing::error!(%error, "a stage broke off");
+                let said = error
+                    .try_into_panic()
+                    .map_or_else(|_| "it was ended".into(), |p| words(&*p));
+                return End::Failed(
+                    Failure::new(said).within("a stage broke off: a fault of the host's own"),
+                );
+            }
+        }
+    }
+    End::Complete(flight.is_whole())
+}
+
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no message").to_owned()
+}
+
+async fn start(
+    job: &Job,
+    stages: &Stages,
+    flight: &Arc<Flight>,
+    engine: &Engine,
+    tasks: &mut Tasks,
+) -> Result<(), Failure> {
+    let workers = workers(job, &stages.transforms);
+    let reader = open_source(&stages.source, flight).await?;
+    let mut groups = Vec::new();
+    for group in grouped(&stages.transforms) {
+        groups.push(open_group(group, workers, flight).await?);
+    }
+    let drains = open_sinks(stages, flight, engine).await?;
+    let room = usize::try_from(flight.limits.queue.get()).unwrap_or(1);
+    // Source and sinks have one task each; a row of workers is never beside another.
+    let mut width = 1;
+    let widths: Vec<_> = groups.iter().map(Vec::len).chain([1]).collect();
+    let mut ways = widths.into_iter().map(|next| {
+        let both = width.max(next);
+        width = next;
+        channels(both, room.div_ceil(both))
+    });
+    let (first, mut from) = ways.next().unwrap_or_else(|| channels(1, room));
+    let spring = Spring::new(&stages.source, reader, job.limit);
+    spawn(tasks, spring.read(first, Arc::clone(flight)));
+    for (rows, (to, next)) in groups.into_iter().zip(ways) {
+        let (froms, tos) = if rows.len() == 1 {
+            (vec![from], vec![to])
+        } else {
+            (from.split(), to.split())
+        };
+        for ((row, from), to) in rows.into_iter().zip(froms).zip(tos) {
+            spawn(tasks, work(row, from, to, Arc::clone(flight)));
+        }
+        from = next;
+    }
+    let (queues, drains): (Vec<_>, Vec<_>) = drains.into_iter().unzip();
+    spawn(tasks, hand_out(from, queues, Arc::clone(flight)));
+    for drain in drains {
+        spawn(tasks, drain.run(Arc::clone(flight)));
+    }
+    Ok(())
+}
+
+fn spawn(tasks: &mut Tasks, work: impl Future<Output = Result<(), Failure>> + Send + 'static) {
+    let work = tracing::instrument::WithSubscriber::with_current_subscriber(work);
+    tasks.spawn(work.in_current_span());
+}
+
+/// How many batches are worked on at once.
+fn workers(job: &Job, transforms: &[Opener<dyn TransformKind>]) -> usize {
+    if job.preview.is_some() {
+        // The first rows are those of the first records only if nothing overtakes.
+        return 1;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let asked = job.pipeline.limits.workers;
+    let asked = asked.map_or(cores, |n| usize::try_from(n.get()).unwrap_or(cores));
+    let most = transforms.iter().filter_map(Opener::most_open).min();
+    asked.min(most.unwrap_or(usize::MAX)).max(1)
+}
+
+/// Transforms with their places in the flow.
+type Placed<'a> = Vec<(usize, &'a Opener<dyn TransformKind>)>;
+
+/// Rows of transforms that run side by side, and those of which there is one; each with its place in the flow.
+fn grouped(transforms: &[Opener<dyn TransformKind>]) -> Vec<(bool, Placed<'_>)> {
+    let mut groups: Vec<(bool, Placed<'_>)> = Vec::new();
+    // The source has the first place.
+    for (stage, opener) in (1..).zip(transforms) {
+        let alone = opener.sees_all();
+        match groups.last_mut() {
+            Some((last, group)) if *last == alone => group.push((stage, opener)),
+            _ => groups.push((alone, vec![(stage, opener)])),
+        }
+    }
+    groups
+}
+
+async fn open_source(
+    opener: &Opener<dyn SourceKind>,
+    flight: &Flight,
+) -> Result<Box<dyn Reader>, Failure> {
+    let mut tries = Tries::new(&flight.errors.retry);
+    loop {
+        match opener.open().await {
+            Ok(reader) => return Ok(reader),
+            Err(fault) => flight.wait(&opener.meter, &fault, &mut tries).await?,
+        }
+    }
+}
+
+/// A row for each worker.
+async fn open_group(
+    (alone, group): (bool, Placed<'_>),
+    workers: usize,
+    flight: &Flight,
+) -> Result<Vec<Vec<Station>>, Failure> {
+    let number = if alone { 1 } else { workers };
+    let mut rows: Vec<Vec<Station>> = (0..number).map(|_| Vec::new()).collect();
+    for (stage, opener) in group {
+        let sizes = opener.sizes();
+        for row in &mut rows {
+            let mut tries = Tries::new(&flight.errors.retry);
+            let transformer = loop {
+                match opener.open().await {
+                    Ok(transformer) => break transformer,
+                    Err(fault) => flight.wait(&opener.meter, &fault, &mut tries).await?,
+                }
+            };
+            row.push(Station::new(
+                stage,
+                opener,
+                sizes.clone(),
+                flight,
+                transformer,
+            ));
+        }
+    }
+    Ok(rows)
+}
+
+/// The sinks with their queues. One that cannot be opened now goes on trying by itself.
+async fn open_sinks(
+    stages: &Stages,
+    flight: &Flight,
+    engine: &Engine,
+) -> Result<Vec<(mpsc::Sender<Batch>, Drain)>, Failure> {
+    let folder = folder(&engine.ports.stages.work, &flight.entry.id);
+    let room = usize::try_from(flight.limits.queue.get()).unwrap_or(1);
+    let first = 1 + stages.transforms.len();
+    let mut drains = Vec::new();
+    for (stage, opener) in (first..).zip(&stages.sinks) {
+        let writer = open_sink(opener, flight).await?;
+        let (to, from) = mpsc::channel(room);
+        let name = file_name(&opener.meter.name);
+        let most = flight.limits.spill_bytes;
+        let spill = Spill::new(folder.join(format!("{name}.spill")), most);
+        let drain = Drain {
+            stage,
+            opener: opener.clone(),
+            writer,
+            queue: Queue {
+                from,
+                spill: (stages.sinks.len() > 1).then_some(spill),
+                next: None,
+                closed: false,
+            },
+            left: Undelivered::new(folder.join(format!("{name}.undelivered.ndjson")), most),
+            sizes: opener.sizes(),
+            number: 0,
+            seen: 0,
+            fuel: 0,
+        };
+        drains.push((to, drain));
+    }
+    Ok(drains)
+}
+
+async fn open_sink(
+    opener: &Opener<dyn SinkKind>,
+    flight: &Flight,
+) -> Result<Option<Box<dyn Writer>>, Failure> {
+    if flight.dry_run {
+        return Ok(None);
+    }
+    match opener.open().await {
+        Ok(writer) => Ok(Some(writer)),
+        Err(fault) if fault.is_retryable() && !fault.ends_stage() => {
+            opener.meter.retried(fault.to_string());
+            Ok(None)
+        }
+        Err(fault) => Err(opener.fails(&fault, &Tries::new(&flight.errors.retry))),
+    }
+}
+
+/// A stage's name as part of a file's.
+fn file_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    name.chars()
+        .map(|c| if plain(c) { c } else { '_' })
+        .take(100)
+        .collect()
+}
+
+/// Hands batches out to all sinks, in order, small ones joined where more are there already.
+async fn hand_out(
+    mut from: Inlet,
+    queues: Vec<mpsc::Sender<Batch>>,
+    flight: Arc<Flight>,
+) -> Result<(), Failure> {
+    use futures_util::FutureExt as _;
+    let records = flight.limits.batch_records.get();
+    let bytes = usize::try_from(flight.limits.batch_bytes.get()).unwrap_or(usize::MAX);
+    let mut gathered = Gathered::default();
+    loop {
+        let next = if gathered.is_empty() {
+            from.next().await
+        } else {
+            match from.next().now_or_never() {
+                Some(next) => next,
+                None => {
+                    send(&queues, gathered.all()).await;
+                    continue;
+                }
+            }
+        };
+        let Some(mut parcel) = next else { break };
+        flight.rejects.settle(&mut parcel).await?;
+        for batch in parcel.batches {
+            let done = gathered.add(batch, records, bytes);
+            send(&queues, done).await;
+        }
+    }
+    send(&queues, gathered.all()).await;
+    flight.handed_out.store(true, Ordering::SeqCst);
+    Ok(())
+}
+
+async fn send(queues: &[mpsc::Sender<Batch>], batches: impl IntoIterator<Item = Batch>) {
+    for batch in batches {
+        for queue in queues {
+            // A sink that is gone ends the run; its own task says so.
+            let _gone = queue.send(batch.clone()).await;
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! The stages of a run, from what the spec says of them to what does the work: options filled in, hooks asked, native kinds and plugins opened. Moving records is
+//! `flow`'s business.
+
+use std::sync::{Arc, Mutex};
+
+use model::data::{Opening, Reader, Transformer, Window, Writer};
+use model::error::Fault;
+use model::exchange::Cause;
+use model::hooks::Point;
+use model::id::{PipelineId, PluginId};
+use model::pipeline::{Flow, OnReject, Pipeline, StageKind, StageSpec, Work};
+use model::plugin::Role;
+use model::run::Part;
+use model::stage::{Context, Described, SinkKind, SourceKind, Takes, TransformKind};
+use serde_json::{Map, Value, json};
+
+use super::plugin::{Held, Sizes};
+use super::retry::Tries;
+use super::{Failure, Job, meter::Meter, parameters};
+use crate::Engine;
+use crate::hooks::step;
+use crate::pipelines::validate::{refusal, shown, unknown, word};
+use crate::runs::entry::Entry;
+use crate::runs::listed;
+use crate::templates::{self, Values};
+
+/// A stage that is to be opened.
+#[derive(Debug, Clone)]
+pub(super) struct Planned {
+    /// With its name in this run.
+    pub(super) spec: StageSpec,
+    pub(super) part: Part,
+    pub(super) policy: OnReject,
+    /// What its templates are filled with.
+    values: Arc<Values>,
+}
+
+/// Opens a stage as often as it takes.
+pub(super) struct Opener<K: ?Sized> {
+    pub(super) meter: Arc<Meter>,
+    config: String,
+    kind: What<K>,
+    context: Context,
+    window: Option<Window>,
+    batch: u32,
+}
+
+enum What<K: ?Sized> {
+    Native(Arc<K>),
+    Plugin {
+        held: Held,
+        takes: Takes,
+        sees_all: bool,
+    },
+}
+
+impl<K: ?Sized> Clone for What<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Native(kind) => Self::Native(Arc::clone(kind)),
+            Self::Plugin {
+                held,
+                takes,
+                sees_all,
+            } => Self::Plugin {
+                held: held.clone(),
+                takes: *takes,
+                sees_all: *sees_all,
+            },
+        }
+    }
+}
+
+impl<K: ?Sized> Clone for Opener<K> {
+    fn clone(&self) -> Self {
+        Self {
+            meter: Arc::clone(&self.meter),
+            config: self.config.clone(),
+            kind: self.kind.clone(),
+            context: self.context.clone(),
+            window: self.window.clone(),
+            batch: self.batch,
+        }
+    }
+}
+
+/// The stages of a flow, those of a pipeline that is its source put in front of its own.
+pub(super) fn plan(
+    engine: &Engine,
+    entry: &Entry,
+    job: &Job,
+    flow: &Flow,
+) -> Result<Vec<Planned>, Failure> {
+    let values = Values {
+        pipeline: job.pipeline.id.clone(),
+        run: entry.id.clone(),
+        parameters: job.parameters.clone(),
+        window: job.window.clone(),
+    };
+    let mut planned = Vec::new();
+    let mut trail = vec![job.pipeline.id.clone()];
+    let within = Within {
+        engine,
+        prefix: String::new(),
+        values: Arc::new(values),
+    };
+    within.add(&job.pipeline, flow, &mut trail, &mut planned)?;
+    let sinks = flow.sinks.iter();
+    planned.extend(sinks.map(|s| within.planned(&job.pipeline, Part::Sink, s)));
+    Ok(planned)
+}
+
+/// One of the pipelines that a flow consists of.
+struct Within<'a> {
+    engine: &'a Engine,
+    /// What its stages' names begin with.
+    prefix: String,
+    values: Arc<Values>,
+}
+
+impl Within<'_> {
+    /// The source and the transforms.
+    fn add(
+        &self,
+        pipeline: &Pipeline,
+        flow: &Flow,
+        trail: &mut Vec<PipelineId>,
+        planned: &mut Vec<Planned>,
+    ) -> Result<(), Failure> {
+        if let StageKind::Pipeline(id) = &flow.source.kind {
+            self.add_other(id, &flow.source, trail, planned)?;
+        } else {
+            planned.push(self.planned(pipeline, Part::Source, &flow.source));
+        }
+        let transforms = flow.transforms.iter();
+        planned.extend(transforms.map(|s| self.planned(pipeline, Part::Transform, s)));
+        Ok(())
+    }
+
+    /// Another pipeline's source and transforms.
+    fn add_other(
+        &self,
+        id: &PipelineId,
+        source: &StageSpec,
+        trail: &mut Vec<PipelineId>,
+        planned: &mut Vec<Planned>,
+    ) -> Result<(), Failure> {
+        let fails = |what: String| Failure::new(what).within(format!("source {}", source.name));
+        if trail.contains(id) {
+            return Err(fails(format!("pipeline {id} reads from itself")));
+        }
+        let found = self.engine.pipeline(id);
+        let found = found.ok_or_else(|| fails(format!("there is no pipeline {id}")))?;
+        let Work::Flow(flow) = &found.pipeline.work else {
+            return Err(fails(format!(
+                "pipeline {id} is made of other pipelines: only one with a source of its own can be read from"
+            )));
+        };
+        let given = match source.options.get("parameters") {
+            Some(Value::Object(given)) => given.clone(),
+            _ => Map::new(),
+        };
+        let parameters = parameters::checked(&found.pipeline.parameters, &given)
+            .map_err(|wrong| fails(listed(&wrong)))?;
+        let inner = Within {
+            engine: self.engine,
+            prefix: format!("{}{id}/", self.prefix),
+            values: Arc::new(Values {
+                pipeline: id.clone(),
+                parameters,
+                ..(*self.values).clone()
+            }),
+        };
+        trail.push(id.clone());
+        inner.add(&found.pipeline, flow, trail, planned)
+    }
+
+    fn planned(&self, pipeline: &Pipeline, part: Part, spec: &StageSpec) -> Planned {
+        let name = format!("{}{}", self.prefix, spec.name);
+        Planned {
+            spec: StageSpec {
+                name,
+                ..spec.clone()
+            },
+            part,
+            policy: spec.on_reject.unwrap_or(pipeline.errors.on_reject),
+            values: Arc::clone(&self.values),
+        }
+    }
+}
+
+impl Planned {
+    /// Its counters; says what does the work.
+    fn meter(&self, kind: String) -> Arc<Meter> {
+        Meter::new(self.spec.name.as_str().into(), self.part, kind)
+    }
+
+    fn fails(&self, what: String) -> Failure {
+        Failure::new(what).within(format!("{} {}", word(self.part), self.spec.name))
+    }
+}
+
+/// How the stages of a run are opened.
+pub(super) struct Openers<'a> {
+    pub(super) engine: &'a Arc<Engine>,
+    pub(super) entry: &'a Arc<Entry>,
+    pub(super) job: &'a Job,
+    /// The plugins of this run, each in one version for all its stages.
+    pub(super) held: Mutex<std::collections::HashMap<PluginId, Held>>,
+}
+
+impl Openers<'_> {
+    pub(super) async fn source(
+        &self,
+        planned: &Planned,
+        parsed_next: bool,
+    ) -> Result<Opener<dyn SourceKind>, Failure> {
+        let natives = &self.engine.ports.stages.natives.sources;
+        let mut opener = self
+            .opener(planned, Role::Source, |name| {
+                natives.iter().find(|k| is(&k.described(), name)).cloned()
+            })
+            .await?;
+        opener.context.parsed_next = parsed_next;
+        Ok(opener)
+    }
+
+    pub(super) async fn transform(
+        &self,
+        planned: &Planned,
+    ) -> Result<Opener<dyn TransformKind>, Failure> {
+        let natives = &self.engine.ports.stages.natives.transforms;
+        self.opener(planned, Role::Transform, |name| {
+            natives.iter().find(|k| is(&k.described(), name)).cloned()
+        })
+        .await
+    }
+
+    pub(super) async fn sink(&self, planned: &Planned) -> Result<Opener<dyn SinkKind>, Failure> {
+        let natives = &self.engine.ports.stages.natives.sinks;
+        self.opener(planned, Role::Sink, |name| {
+            natives.iter().find(|k| is(&k.described(), name)).cloned()
+        })
+        .await
+    }
+
+    async fn opener<K: ?Sized>(
+        &self,
+        planned: &Planned,
+        role: Role,
+        native: impl Fn(&str) -> Option<Arc<K>>,
+    ) -> Result<Opener<K>, Failure> {
+        let natives = &self.engine.ports.stages.natives;
+        let (kind, said) = match &planned.spec.kind {
+            StageKind::Native(name) => match native(name) {
+                Some(kind) => (What::Native(kind), name.clone()),
+                None => return Err(planned.fails(unknown(natives, planned.part, name))),
+            },
+            StageKind::Plugin {
+                plugin,
+                sees_all,
+                arrow,
+            } => {
+                let held = self.hold(plugin, role);
+                let held = held.map_err(|fault| planned.fails(fault.to_string()))?;
+                let takes = if *arrow {
+                    Takes::ArrowIpc
+                } else {
+                    Takes::Ndjson
+                };
+                let said = held.said();
+                let kind = What::Plugin {
+                    held,
+                    takes,
+                    sees_all: *sees_all,
+                };
+                (kind, said)
+            }
+            StageKind::Pipeline(id) => {
+                return Err(planned.fails(format!("pipeline {id} can only be a source")));
+            }
+        };
+        let meter = planned.meter(said);
+        let options = self.asked(planned).await?;
+        let config = self.filled(planned, options).await?;
+        let window = planned.values.window.as_ref();
+        Ok(Opener {
+            config,
+            kind,
+            context: self.context(&meter),
+            window: window.and_then(|w| {
+                Some(Window {
+                    start: w.start.clone()?,
+                    end: w.end.clone()?,
+                })
+            }),
+            batch: self.job.pipeline.limits.batch_records.get(),
+            meter,
+        })
+    }
+
+    fn hold(&self, plugin: &PluginId, role: Role) -> Result<Held, Fault> {
+        let mut all = crate::slot::lock(&self.held);
+        let held = match all.get(plugin) {
+            Some(held) => held.clone(),
+            None => Held::find(self.engine, plugin)?,
+        };
+        held.check(role)?;
+        all.insert(plugin.clone(), held.clone());
+        Ok(held)
+    }
+
+    fn context(&self, meter: &Meter) -> Context {
+        Context {
+            pipeline: self.job.pipeline.id.clone(),
+            run: self.entry.id.clone(),
+            stage: Arc::clone(&meter.name),
+            access: Arc::clone(&self.engine.ports.stages.access),
+            record_bytes: self.job.pipeline.limits.record_bytes,
+            parsed_next: false,
+            progress: Arc::clone(&meter.progress),
+        }
+    }
+
+    /// The options as the hooks at `stage_execute` leave them.
+    async fn asked(&self, planned: &Planned) -> Result<Map<String, Value>, Failure> {
+        if !self.engine.hooked.at(Point::StageExecute) {
+            return Ok(planned.spec.options.clone());
+        }
+        let stage = shown(planned.part, &planned.spec);
+        let context = json!({
+            "run_id": self.entry.id,
+            "pipeline": self.job.pipeline.id,
+            "stage": stage,
+            "records": 0,
+            "bytes": 0,
+        });
+        let let_through: Arc<Mutex<Option<String>>> = Arc::default();
+        let opening = {
+            let through = Arc::clone(&let_through);
+            step(move |context, _| {
+                *crate::slot::lock(&through) = Some(context);
+                let result = json!({"in": 0, "out": 0, "rejected": 0, "time_ms": 0});
+                std::future::ready(Ok(result.to_string()))
+            })
+        };
+        let engine = self.engine;
+        let asked = engine.step(
+            Point::StageExecute,
+            Cause::default(),
+            context.to_string(),
+            opening,
+        );
+        asked
+            .await
+            .map_err(|error| planned.fails(refusal(&error)))?;
+        let context = crate::slot::lock(&let_through).take();
+        let context = context.ok_or_else(|| {
+            planned.fails("a hook at stage_execute did not let it be opened".into())
+        })?;
+        let mut context: Value = serde_json::from_str(&context)
+            .map_err(|e| planned.fails(format!("the hooks at stage_execute: {e}")))?;
+        match context.pointer_mut("/stage/config").map(Value::take) {
+            Some(Value::Object(options)) => Ok(options),
+            _ => Err(planned.fails("the hooks at stage_execute left it no config".into())),
+        }
+    }
+
+    /// The options with templates and references filled in, JSON text.
+    async fn filled(
+        &self,
+        planned: &Planned,
+        options: Map<String, Value>,
+    ) -> Result<String, Failure> {
+        let values = Arc::clone(&planned.values);
+        let references = Arc::clone(&self.engine.ports.stages.references);
+        // References may read files.
+        let filling =
+            tokio::task::spawn_blocking(move || templates::fill(&options, &values, &*references));
+        let filled = filling.await.map_err(|e| planned.fails(e.to_string()))?;
+        let filled = filled.map_err(|wrong| planned.fails(listed(&wrong)))?;
+        Ok(Value::Object(filled).to_string())
+    }
+}
+
+fn is(described: &Described, name: &str) -> bool {
+    described.name == name
+}
+
+impl<K: ?Sized> Opener<K> {
+    /// What a fault of this stage is part of.
+    pub(super) fn fails(&self, fault: &Fault, tries: &Tries<'_>) -> Failure {
+        fails(&self.meter, fault, tries)
+    }
+
+    /// How much a plugin takes at once.
+    pub(super) fn sizes(&self) -> Option<Arc<Sizes>> {
+        match &self.kind {
+            What::Native(_) => None,
+            What::Plugin { held, .. } => Some(held.sizes(self.batch)),
+        }
+    }
+
+    /// How many of it may be open; none: any number.
+    pub(super) fn most_open(&self) -> Option<usize> {
+        match &self.kind {
+            What::Native(_) => None,
+            What::Plugin { held, .. } => Some(held.most_open()),
+        }
+    }
+
+    pub(super) fn is_plugin(&self) -> bool {
+        matches!(self.kind, What::Plugin { .. })
+    }
+
+    fn options(&self) -> Value {
+        serde_json::from_str(&self.config).unwrap_or_default()
+    }
+}
+
+impl Opener<dyn SourceKind> {
+    pub(super) async fn open(&self) -> Result<Box<dyn Reader>, Fault> {
+        let opening = Opening {
+            config: self.config.clone(),
+            cursor: None,
+            window: self.window.clone(),
+        };
+        match &self.kind {
+            What::Native(kind) => kind.open(opening, self.context.clone()).await,
+            What::Plugin { held, .. } => held.open_source(opening).await,
+        }
+    }
+}
+
+impl Opener<dyn TransformKind> {
+    pub(super) async fn open(&self) -> Result<Box<dyn Transformer>, Fault> {
+        let config = self.config.clone();
+        match &self.kind {
+            What::Native(kind) => kind.open(config, self.context.clone()).await,
+            What::Plugin { held, .. } => held.open_transform(config).await,
+        }
+    }
+
+    pub(super) fn takes(&self) -> Takes {
+        match &self.kind {
+            What::Native(kind) => kind.takes(),
+            What::Plugin { takes, .. } => *takes,
+        }
+    }
+
+    pub(super) fn sees_all(&self) -> bool {
+        match &self.kind {
+            What::Native(kind) => kind.sees_all(&self.options()),
+            What::Plugin { sees_all, .. } => *sees_all,
+        }
+    }
+
+    pub(super) fn parses(&self) -> bool {
+        match &self.kind {
+            What::Native(kind) => kind.parses(&self.options()),
+            What::Plugin { .. } => false,
+        }
+    }
+}
+
+impl Opener<dyn SinkKind> {
+    pub(super) async fn open(&self) -> Result<Box<dyn Writer>, Fault> {
+        let config = self.config.clone();
+        match &self.kind {
+            What::Native(kind) => kind.open(config, self.context.clone()).await,
+            What::Plugin { held, .. } => held.open_sink(config).await,
+        }
+    }
+
+    pub(super) fn takes(&self) -> Takes {
+        match &self.kind {
+            What::Native(kind) => kind.takes(&self.options()),
+            What::Plugin { takes, .. } => *takes,
+        }
+    }
+}
+
+/// A stage failed: what happened, and where.
+pub(super) fn fails(meter: &Meter, fault: &Fault, tries: &Tries<'_>) -> Failure {
+    let said = format!("{fault}{}", tries.said());
+    meter.failed(said.clone());
+    Failure::new(said).within(format!(
+        "{} {} ({})",
+        word(meter.part),
+        meter.name,
+        meter.kind
+    ))
+}

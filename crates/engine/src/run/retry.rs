@@ -1,0 +1,93 @@
+//! When a step that failed is tried again. Waiting is its caller's business.
+
+use std::time::Duration;
+
+use model::error::Fault;
+use model::pipeline::Backoff;
+
+/// The tries of one step.
+#[derive(Debug)]
+pub(super) struct Tries<'a> {
+    backoff: &'a Backoff,
+    retries: u32,
+}
+
+impl<'a> Tries<'a> {
+    pub(super) fn new(backoff: &'a Backoff) -> Self {
+        Self {
+            backoff,
+            retries: 0,
+        }
+    }
+
+    /// After a failure: how long to wait before the next try. None: there is none.
+    pub(super) fn next(&mut self, fault: &Fault) -> Option<Duration> {
+        if !fault.is_retryable() || fault.ends_stage() {
+            return None;
+        }
+        let asked = retry_after(fault).unwrap_or_default();
+        // A plugin that has used up its minute is not at fault: the run goes at the speed it is allowed.
+        if let Fault::RateLimited { .. } = fault {
+            return Some(asked.max(Duration::from_millis(1)));
+        }
+        self.again().map(|wait| wait.max(asked))
+    }
+
+    /// The same, of a step whose failure may always be tried again.
+    pub(super) fn again(&mut self) -> Option<Duration> {
+        if self.retries >= self.backoff.max_retries {
+            return None;
+        }
+        let wait = self.backoff.wait(self.retries, random());
+        self.retries += 1;
+        Some(wait)
+    }
+
+    /// How often it was tried, for errors.
+    pub(super) fn said(&self) -> String {
+        match self.retries {
+            0 => String::new(),
+            n => format!(" (after {} tries)", n + 1),
+        }
+    }
+}
+
+/// From 0 to 1.
+fn random() -> f64 {
+    let [a, b, c, d, ..] = uuid::Uuid::new_v4().into_bytes();
+    f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
+}
+
+fn retry_after(fault: &Fault) -> Option<Duration> {
+    let millis = match fault {
+        Fault::Transient { retry_after_ms, .. } | Fault::Unavailable { retry_after_ms, .. } => {
+            *retry_after_ms
+        }
+        Fault::RateLimited { retry_after_ms, .. } => Some(*retry_after_ms),
+        Fault::Hook { fault, .. } => return retry_after(fault),
+        _ => None,
+    };
+    millis.map(|ms| Duration::from_millis(ms.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again_and_no_sooner_than_asked() {
+        let backoff = Backoff {
+            max_retries: 1,
+            ..Backoff::default()
+        };
+        let transient = Fault::Transient {
+            message: "busy".into(),
+            retry_after_ms: Some(90_000),
+        };
+        let mut tries = Tries::new(&backoff);
+        assert_eq!(tries.next(&Fault::Invalid("no".into())), None);
+        assert_eq!(tries.next(&transient), Some(Duration::from_secs(90)));
+        assert_eq!(tries.next(&transient), None);
+        assert_eq!(tries.said(), " (after 2 tries)");
+    }
+}

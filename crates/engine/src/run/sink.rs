@@ -1,0 +1,379 @@
+//! A sink of a run: takes batches from its own queue, in order. While it fails, what comes is kept on disk, so that the others need not wait; when it has given
+//! up, the rest is kept for good.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::data::{Batch, Reject, Writer};
+use model::error::Fault;
+use model::pipeline::OnReject;
+use model::stage::SinkKind;
+use tokio::sync::mpsc::Receiver;
+
+use super::Failure;
+use super::flow::Flight;
+use super::lines::{pick, take};
+use super::meter::{Meter, add};
+use super::open::Opener;
+use super::plugin::Sizes;
+use super::rejects::{Kept, fails as reject_fails};
+use super::retry::Tries;
+use super::spill::{Spill, Undelivered};
+use super::work::check_rejects;
+
+pub(super) struct Drain {
+    /// Its place in the flow.
+    pub(super) stage: usize,
+    pub(super) opener: Opener<dyn SinkKind>,
+    /// None: it is to be opened yet, or the run is dry.
+    pub(super) writer: Option<Box<dyn Writer>>,
+    pub(super) queue: Queue,
+    pub(super) left: Undelivered,
+    pub(super) sizes: Option<Arc<Sizes>>,
+    /// Pushes so far.
+    pub(super) number: u64,
+    /// Records that came so far.
+    pub(super) seen: u64,
+    pub(super) fuel: u64,
+}
+
+/// What waits for a sink.
+pub(super) struct Queue {
+    pub(super) from: Receiver<Batch>,
+    /// None: it is the only sink, and nobody waits for it but the source.
+    pub(super) spill: Option<Spill>,
+    /// What came and found no place on disk.
+    pub(super) next: Option<Batch>,
+    pub(super) closed: bool,
+}
+
+/// How a step ended.
+enum Step<T> {
+    Done(T),
+    GaveUp(Failure),
+}
+
+impl Drain {
+    fn meter(&self) -> &Arc<Meter> {
+        &self.opener.meter
+    }
+
+    /// Works until nothing more comes and all sinks are so far.
+    pub(super) async fn run(mut self, flight: Arc<Flight>) -> Result<(), Failure> {
+        while let Some(batch) = self.queue.next(&flight).await? {
+            self.meter().came_in(&batch);
+            flight.see(self.stage, &batch);
+            if flight.dry_run {
+                continue;
+            }
+            let mut rest = batch;
+            if let Step::GaveUp(failure) = self.deliver(&mut rest, &flight).await? {
+                return self.give_up(failure, rest, &flight).await;
+            }
+        }
+        if !flight.dry_run
+            && let Step::GaveUp(failure) = self.opened(&flight).await?
+        {
+            return self.give_up(failure, super::lines::empty(), &flight).await;
+        }
+        flight.drained().await?;
+        self.finish(&flight).await
+    }
+
+    /// Delivers a batch, in as many pushes as it needs. What is left of it was not delivered.
+    async fn deliver(&mut self, rest: &mut Batch, flight: &Flight) -> Result<Step<()>, Failure> {
+        if let Step::GaveUp(failure) = self.opened(flight).await? {
+            return Ok(Step::GaveUp(failure));
+        }
+        if self.sizes.is_some() {
+            let whole = std::mem::replace(rest, super::lines::empty());
+            *rest = flight.lines(whole).map_err(|f| self.fails(&f, flight))?;
+        }
+        while rest.count > 0 {
+            let before = rest.clone();
+            let piece = match &self.sizes {
+                Some(sizes) => take(rest, sizes.records(), sizes.bytes()),
+                None => std::mem::replace(rest, super::lines::empty()),
+            };
+            match self.push(piece, flight).await? {
+                Step::Done(()) => {}
+                Step::GaveUp(failure) => {
+                    *rest = before;
+                    return Ok(Step::GaveUp(failure));
+                }
+            }
+        }
+        Ok(Step::Done(()))
+    }
+
+    async fn push(&mut self, piece: Batch, flight: &Flight) -> Result<Step<()>, Failure> {
+        let most = self.sizes.as_ref().map_or(usize::MAX, |s| s.record_bytes());
+        if piece.count == 1 && piece.data.len() > most {
+            let what = format!(
+                "it has {} bytes, more than the plugin takes (input_bytes = {most})",
+                piece.data.len()
+            );
+            let reject = Reject {
+                index: 0,
+                reason: what,
+            };
+            self.settle(&piece, vec![reject], flight).await?;
+            return Ok(Step::Done(()));
+        }
+        let given = match self.opener.takes().wants(piece.encoding) {
+            None => piece.clone(),
+            Some(to) => match flight.convert.convert(piece.clone(), to) {
+                Ok(turned) => turned,
+                Err(fault) => return Ok(Step::GaveUp(self.fails(&fault, flight))),
+            },
+        };
+        self.number += 1;
+        let key = format!("{}/{}/{}", flight.entry.id, self.meter().name, self.number);
+        let mut tries = Tries::new(&flight.errors.retry);
+        let mut failing = false;
+        loop {
+            let Some(writer) = &mut self.writer else {
+                return Ok(Step::GaveUp(Failure::new("the sink is not open")));
+            };
+            let began = flight.now();
+            let push = writer.push(given.clone(), key.clone());
+            let result = if failing {
+                beside(push, &mut self.queue, flight).await
+            } else {
+                push.await
+            };
+            let took = flight.now().saturating_sub(began);
+            let burnt = self.burnt();
+            self.meter().worked(took, burnt);
+            match result {
+                Ok(rejects) => {
+                    if let Some(sizes) = &self.sizes {
+                        sizes.saw(given.count, burnt, took);
+                    }
+                    self.settle(&piece, rejects, flight).await?;
+                    return Ok(Step::Done(()));
+                }
+                Err(fault) => match flight.again(self.meter(), &fault, &mut tries) {
+                    Ok(wait) => self.wait(wait, flight).await,
+                    Err(failure) => return Ok(Step::GaveUp(failure)),
+                },
+            }
+            failing = true;
+        }
+    }
+
+    fn burnt(&mut self) -> u64 {
+        let fuel = self.writer.as_ref().map_or(0, |w| w.fuel());
+        fuel.saturating_sub(std::mem::replace(&mut self.fuel, fuel))
+    }
+
+    /// Waits; what comes meanwhile is put aside.
+    async fn wait(&mut self, wait: Duration, flight: &Flight) {
+        beside(flight.timer.wait(wait), &mut self.queue, flight).await;
+    }
+
+    /// Opens it, if it could not be opened when the run began.
+    async fn opened(&mut self, flight: &Flight) -> Result<Step<()>, Failure> {
+        let mut tries = Tries::new(&flight.errors.retry);
+        while self.writer.is_none() {
+            match beside(self.opener.open(), &mut self.queue, flight).await {
+                Ok(writer) => {
+                    self.writer = Some(writer);
+                    self.fuel = 0;
+                }
+                Err(fault) => match flight.again(&self.opener.meter, &fault, &mut tries) {
+                    Ok(wait) => self.wait(wait, flight).await,
+                    Err(failure) => return Ok(Step::GaveUp(failure)),
+                },
+            }
+        }
+        Ok(Step::Done(()))
+    }
+
+    /// Counts what was delivered, and keeps what was not.
+    async fn settle(
+        &mut self,
+        piece: &Batch,
+        mut rejects: Vec<Reject>,
+        flight: &Flight,
+    ) -> Result<(), Failure> {
+        let before = self.seen;
+        self.seen += u64::from(piece.count);
+        let gone = rejects.len() as u64;
+        let out = u64::from(piece.count).saturating_sub(gone);
+        add(&self.meter().records_out, out);
+        if out > 0 {
+            add(&self.meter().bytes_out, piece.data.len() as u64);
+        }
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let checked = check_rejects(&mut rejects, piece.count);
+        let checked = checked.and_then(|()| match rejects.iter().find(|r| r.reason.is_empty()) {
+            Some(silent) => Err(format!(
+                "it rejected record {} without a reason",
+                silent.index
+            )),
+            None => Ok(()),
+        });
+        checked.map_err(|what| self.fails(&Fault::Trapped(what), flight))?;
+        add(&self.meter().rejected, gone);
+        let lines = flight.lines(piece.clone());
+        let lines = lines.map_err(|f| self.fails(&f, flight))?;
+        let picked = pick(&lines.data, rejects.iter().map(|r| r.index));
+        let kept: Vec<Kept> = rejects
+            .into_iter()
+            .zip(picked)
+            .map(|(reject, (index, record))| Kept {
+                stage: Arc::clone(&self.meter().name),
+                number: before + u64::from(index) + 1,
+                reason: reject.reason,
+                record: lines.data.slice_ref(record),
+            })
+            .collect();
+        // The others of the batch are delivered, so that it cannot be skipped any more.
+        let failure = match flight.rejects.policy(self.stage) {
+            OnReject::Fail => kept.first().map(reject_fails),
+            OnReject::Reject | OnReject::SkipBatch => None,
+        };
+        flight.rejects.keep(kept).await?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// It takes nothing any more: what is left is kept, and so is what still comes.
+    async fn give_up(
+        mut self,
+        failure: Failure,
+        rest: Batch,
+        flight: &Flight,
+    ) -> Result<(), Failure> {
+        // Its writer goes without a finish: what it shows only as a whole does not appear.
+        self.writer = None;
+        let all = flight.gave_up(self.meter(), &failure);
+        let kept = self.keep(rest, flight).await;
+        if all {
+            while let Some(batch) = self.queue.at_hand().await? {
+                self.meter().came_in(&batch);
+                self.keep(batch, flight).await?;
+            }
+            kept?;
+            return Err(failure);
+        }
+        kept?;
+        while let Some(batch) = self.queue.next(flight).await? {
+            self.meter().came_in(&batch);
+            self.keep(batch, flight).await?;
+        }
+        flight.drained().await
+    }
+
+    async fn keep(&mut self, batch: Batch, flight: &Flight) -> Result<(), Failure> {
+        if batch.count == 0 {
+            return Ok(());
+        }
+        let lines = flight.lines(batch).map_err(|f| self.fails(&f, flight))?;
+        let kept = self.left.keep(&lines).await;
+        kept.map_err(|what| {
+            Failure::new(what).within(format!(
+                "what sink {} did not take cannot be kept",
+                self.opener.meter.name
+            ))
+        })?;
+        add(&self.meter().undelivered, lines.count.into());
+        self.meter().kept_in(self.left.path.display().to_string());
+        Ok(())
+    }
+
+    async fn finish(mut self, flight: &Flight) -> Result<(), Failure> {
+        let Some(mut writer) = self.writer.take() else {
+            return Ok(());
+        };
+        let mut tries = Tries::new(&flight.errors.retry);
+        loop {
+            let began = flight.now();
+            let result = writer.finish().await;
+            let took = flight.now().saturating_sub(began);
+            let burnt = writer.fuel().saturating_sub(self.fuel);
+            self.fuel += burnt;
+            self.meter().worked(took, burnt);
+            let Err(fault) = result else { return Ok(()) };
+            match flight.again(self.meter(), &fault, &mut tries) {
+                Ok(wait) => flight.timer.wait(wait).await,
+                Err(failure) => {
+                    let failure = failure.within("at its end: what it wrote may not be there");
+                    return if flight.gave_up(self.meter(), &failure) {
+                        Err(failure)
+                    } else {
+                        Ok(())
+                    };
+                }
+            }
+        }
+    }
+
+    fn fails(&self, fault: &Fault, flight: &Flight) -> Failure {
+        let none = Tries::new(&flight.errors.retry);
+        self.opener.fails(fault, &none)
+    }
+}
+
+impl Queue {
+    /// The next batch, those on disk first.
+    async fn next(&mut self, flight: &Flight) -> Result<Option<Batch>, Failure> {
+        if let Some(batch) = self.put_aside().await? {
+            return Ok(Some(batch));
+        }
+        let next = if self.closed {
+            None
+        } else {
+            self.from.recv().await
+        };
+        if next.is_none() {
+            flight.is_all().await;
+        }
+        Ok(next)
+    }
+
+    /// The next batch that is there already.
+    async fn at_hand(&mut self) -> Result<Option<Batch>, Failure> {
+        match self.put_aside().await? {
+            Some(batch) => Ok(Some(batch)),
+            None => Ok(self.from.try_recv().ok()),
+        }
+    }
+
+    async fn put_aside(&mut self) -> Result<Option<Batch>, Failure> {
+        if let Some(spill) = &mut self.spill {
+            let taken = spill.take().await;
+            let taken = taken.map_err(|what| {
+                Failure::new(what).within("what waited for a sink cannot be read back")
+            })?;
+            if taken.is_some() {
+                return Ok(taken);
+            }
+        }
+        Ok(self.next.take())
+    }
+}
+
+/// Waits for some work of a sink that fails. What comes for it meanwhile goes to disk, as far as there is room, so that others need not wait.
+async fn beside<T>(work: impl Future<Output = T>, queue: &mut Queue, flight: &Flight) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        let Some(spill) = &mut queue.spill else {
+            return work.await;
+        };
+        let takes = spill.has_room() && !queue.closed && queue.next.is_none();
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            batch = queue.from.recv(), if takes => match batch {
+                None => queue.closed = true,
+                Some(batch) => if let Err((batch, what)) = spill.put(batch).await {
+                    queue.next = Some(batch);
+                    flight.entry.log("warn", None, format!("what waits for a sink cannot be put on disk: {what}"));
+                },
+            },
+        }
+    }
+}

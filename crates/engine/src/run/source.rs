@@ -1,0 +1,194 @@
+//! The source of a run: pulled as long as it has records, and what it could not read is counted and kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::data::{Most, Pulled, Reader};
+use model::error::Fault;
+use model::pipeline::OnReject;
+use model::stage::SourceKind;
+
+use super::Failure;
+use super::flow::Flight;
+use super::lines::{empty, pick, without_large};
+use super::meter::{Meter, add};
+use super::open::{Opener, fails};
+use super::plugin::Sizes;
+use super::rejects::{Kept, fails as reject_fails};
+use super::retry::Tries;
+use super::route::{Outlet, Parcel};
+
+/// The first wait after a pull that gave nothing and was not the end; it doubles up to [`LONGEST`].
+const IDLE: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(1);
+
+pub(super) struct Spring {
+    meter: Arc<Meter>,
+    reader: Box<dyn Reader>,
+    sizes: Option<Arc<Sizes>>,
+    is_plugin: bool,
+    fuel: u64,
+    /// Records that may still come.
+    left: Option<u64>,
+    /// Records that came, and places of the input that are none.
+    seen: u64,
+}
+
+impl Spring {
+    pub(super) fn new(
+        opener: &Opener<dyn SourceKind>,
+        reader: Box<dyn Reader>,
+        limit: Option<u64>,
+    ) -> Self {
+        Self {
+            meter: Arc::clone(&opener.meter),
+            reader,
+            sizes: opener.sizes(),
+            is_plugin: opener.is_plugin(),
+            fuel: 0,
+            left: limit,
+            seen: 0,
+        }
+    }
+
+    /// Reads until there is nothing more, or nobody takes it.
+    pub(super) async fn read(mut self, mut to: Outlet, flight: Arc<Flight>) -> Result<(), Failure> {
+        let mut idle = IDLE;
+        while self.left != Some(0) {
+            let most = self.most(&flight);
+            let pulled = self.pull(most, &flight).await?;
+            let done = pulled.done;
+            let batch = self.settle(pulled, most, &flight).await?;
+            if batch.count > 0 {
+                idle = IDLE;
+                self.left = self.left.map(|n| n.saturating_sub(batch.count.into()));
+                self.meter.went_out(&batch);
+                flight.see(0, &batch);
+                let parcel = Parcel {
+                    batches: vec![batch],
+                    ..Parcel::default()
+                };
+                if !to.send(parcel).await {
+                    return Ok(());
+                }
+            } else if !done {
+                flight.timer.wait(idle).await;
+                idle = (idle * 2).min(LONGEST);
+            }
+            if done {
+                break;
+            }
+        }
+        to.end(Parcel::default()).await;
+        Ok(())
+    }
+
+    fn most(&self, flight: &Flight) -> Most {
+        let records = flight.limits.batch_records.get();
+        let records = self.sizes.as_ref().map_or(records, |s| s.records().max(1));
+        let left = self
+            .left
+            .map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
+        Most {
+            records: records.min(left),
+            bytes: flight.limits.batch_bytes.get(),
+        }
+    }
+
+    async fn pull(&mut self, most: Most, flight: &Flight) -> Result<Pulled, Failure> {
+        let mut tries = Tries::new(&flight.errors.retry);
+        loop {
+            let began = flight.now();
+            let result = self.reader.pull(most).await;
+            let took = flight.now().saturating_sub(began);
+            let fuel = self.reader.fuel();
+            let burnt = fuel.saturating_sub(std::mem::replace(&mut self.fuel, fuel));
+            self.meter.worked(took, burnt);
+            match result {
+                Ok(pulled) => {
+                    if let Some(sizes) = &self.sizes {
+                        // How long it waits for its input says nothing of its limits.
+                        sizes.saw(pulled.batch.count, burnt, Duration::ZERO);
+                    }
+                    return Ok(pulled);
+                }
+                Err(fault) => flight.wait(&self.meter, &fault, &mut tries).await?,
+            }
+        }
+    }
+
+    /// Keeps what is no record, and what is too large.
+    async fn settle(
+        &mut self,
+        pulled: Pulled,
+        most: Most,
+        flight: &Flight,
+    ) -> Result<model::data::Batch, Failure> {
+        let count = pulled.batch.count;
+        if count > most.records {
+            let what = format!(
+                "it returned {count} records where at most {} were asked for",
+                most.records
+            );
+            let none = Tries::new(&flight.errors.retry);
+            return Err(fails(&self.meter, &Fault::Trapped(what), &none));
+        }
+        let mut kept: Vec<Kept> = pulled
+            .rejects
+            .into_iter()
+            .map(|u| self.kept(u.number, u.reason, u.start))
+            .collect();
+        let mut batch = pulled.batch;
+        if self.is_plugin {
+            let allowed = flight.limits.record_bytes;
+            let (rest, large) = without_large(batch, allowed);
+            batch = rest;
+            for (index, record) in large {
+                let number = self.seen + u64::from(index) + 1;
+                let what = format!(
+                    "it has {} bytes; limits.record_bytes allows {allowed}",
+                    record.len()
+                );
+                kept.push(self.kept(number, what, record));
+            }
+        }
+        self.seen += u64::from(count);
+        if kept.is_empty() {
+            return Ok(batch);
+        }
+        match flight.rejects.policy(0) {
+            OnReject::Reject => {}
+            OnReject::SkipBatch => {
+                let first = kept.first().map_or("", |k| k.reason.as_str());
+                let reason = format!("its batch was skipped: {first}");
+                let lines = flight.lines(std::mem::replace(&mut batch, empty()));
+                let none = Tries::new(&flight.errors.retry);
+                let lines = lines.map_err(|f| fails(&self.meter, &f, &none))?;
+                let before = self.seen - u64::from(count);
+                for (index, record) in pick(&lines.data, 0..lines.count) {
+                    let record = lines.data.slice_ref(record);
+                    kept.push(self.kept(before + u64::from(index) + 1, reason.clone(), record));
+                }
+            }
+            OnReject::Fail => {
+                let failure = kept.first().map(reject_fails);
+                add(&self.meter.rejected, kept.len() as u64);
+                flight.rejects.keep(kept).await?;
+                return Err(failure.unwrap_or_else(|| Failure::new("a record was rejected")));
+            }
+        }
+        add(&self.meter.rejected, kept.len() as u64);
+        flight.rejects.keep(kept).await?;
+        Ok(batch)
+    }
+
+    fn kept(&self, number: u64, reason: String, record: Bytes) -> Kept {
+        Kept {
+            stage: Arc::clone(&self.meter.name),
+            number,
+            reason,
+            record,
+        }
+    }
+}

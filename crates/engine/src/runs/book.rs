@@ -1,0 +1,130 @@
+//! All runs the engine remembers, in the order they were submitted: those under way, and the last that are over.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use model::run::{RunId, RunState};
+
+use super::entry::Entry;
+use crate::slot::lock;
+
+#[derive(Debug)]
+pub(crate) struct Book {
+    /// Most runs that are remembered when they are over.
+    history: usize,
+    /// Most runs that wait.
+    queue: usize,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    runs: BTreeMap<RunId, Arc<Entry>>,
+    last: u128,
+}
+
+impl Book {
+    pub(crate) fn new(history: usize, queue: usize) -> Self {
+        Self {
+            history,
+            queue,
+            pages: Mutex::default(),
+        }
+    }
+
+    /// A new id: greater than all before.
+    pub(crate) fn id(&self, now: SystemTime) -> RunId {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let [random @ .., _, _, _, _, _, _] = uuid::Uuid::new_v4().into_bytes();
+        let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+        let mut pages = lock(&self.pages);
+        pages.last = uuid.as_u128().max(pages.last.saturating_add(1));
+        RunId::of(pages.last)
+    }
+
+    /// Adds a run; who is `bounded` only if the queue has room.
+    ///
+    /// # Errors
+    /// How many wait.
+    pub(crate) fn add(&self, entry: &Arc<Entry>, bounded: bool) -> Result<(), usize> {
+        let mut pages = lock(&self.pages);
+        if bounded {
+            let waits = |e: &&Arc<Entry>| e.state() == RunState::Queued;
+            let waiting = pages.runs.values().rev().filter(waits).count();
+            if waiting >= self.queue {
+                return Err(waiting);
+            }
+        }
+        pages.runs.insert(entry.id.clone(), Arc::clone(entry));
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, id: &RunId) -> Option<Arc<Entry>> {
+        lock(&self.pages).runs.get(id).cloned()
+    }
+
+    /// Runs before this one, the newest first.
+    pub(crate) fn before(&self, id: Option<&RunId>) -> Vec<Arc<Entry>> {
+        let pages = lock(&self.pages);
+        match id {
+            Some(id) => pages.runs.range(..id.clone()).rev().map(at).collect(),
+            None => pages.runs.iter().rev().map(at).collect(),
+        }
+    }
+
+    /// How many wait and how many are at work.
+    pub(crate) fn under_way(&self) -> [(RunState, u64); 2] {
+        let pages = lock(&self.pages);
+        [RunState::Queued, RunState::Running].map(|state| {
+            let is = |e: &&Arc<Entry>| e.state() == state;
+            (state, pages.runs.values().filter(is).count() as u64)
+        })
+    }
+
+    /// Forgets the oldest runs that are over and too many; returns which.
+    pub(crate) fn forget(&self) -> Vec<RunId> {
+        let mut pages = lock(&self.pages);
+        let over = |e: &&Arc<Entry>| e.state().is_over();
+        let mut ids: Vec<RunId> = pages
+            .runs
+            .values()
+            .filter(over)
+            .map(|e| e.id.clone())
+            .collect();
+        ids.truncate(ids.len().saturating_sub(self.history));
+        for id in &ids {
+            pages.runs.remove(id);
+        }
+        ids
+    }
+}
+
+fn at((_, entry): (&RunId, &Arc<Entry>)) -> Arc<Entry> {
+    Arc::clone(entry)
+}
+
+/// Removes what runs left behind.
+pub(crate) fn sweep(work: &std::path::Path, runs: &[RunId]) {
+    if runs.is_empty() {
+        return;
+    }
+    let folders: Vec<PathBuf> = runs.iter().map(|id| folder(work, id)).collect();
+    tokio::task::spawn_blocking(move || {
+        for folder in folders {
+            match std::fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(folder = %folder.display(), %error, "what a run left behind cannot be removed");
+                }
+                _ => {}
+            }
+        }
+    });
+}
+
+/// Where a run leaves things behind.
+pub(crate) fn folder(work: &std::path::Path, id: &RunId) -> PathBuf {
+    work.join("runs").join(id.as_str())
+}
