@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 /// Most names that a list in an error shows.
 const SHOWN: usize = 12;
 
-/// The name that was probably meant: at most a third of its letters differ.
+/// The name that was probably meant: at most a third of its letters differ, or its end is missing.
 pub(crate) fn nearest<'a>(
     given: &str,
     names: impl IntoIterator<Item = &'a str>,
@@ -16,9 +16,18 @@ pub(crate) fn nearest<'a>(
         .flat_map(char::to_lowercase)
         .collect();
     let far = |name: &str| strsim::damerau_levenshtein(&given, &name.to_lowercase());
-    let most = (given.chars().count() / 3).max(1);
-    let found = names.into_iter().map(|name| (far(name), name)).min()?;
-    (found.0 <= most).then_some(found.1)
+    let count = given.chars().count();
+    let cut_short = |name: &str| count >= 3 && name.to_lowercase().starts_with(&given);
+    let most = (count / 3).max(1);
+    let close = |name: &'a str| match far(name) {
+        letters if letters <= most => Some((letters, name)),
+        _ => cut_short(name).then_some((usize::MAX, name)),
+    };
+    names
+        .into_iter()
+        .filter_map(close)
+        .min()
+        .map(|found| found.1)
 }
 
 /// `; did you mean "x"?`, or else `; there are: …`, for the end of a sentence about a name that there is not.
@@ -65,6 +74,7 @@ mod tests {
             ("triger", Some("trigger")),
             ("x", None),
             ("limits", None),
+            ("trig", Some("trigger")),
         ] {
             assert_eq!(nearest(given, names), meant, "{given}");
         }

@@ -1,6 +1,8 @@
 //! A pipeline as it was checked: what a spec says, with nothing left to look up but plugins and other pipelines. How a spec is written, read and reported on is the
 //! engine's business (`engine::spec`).
 
+pub mod build;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -314,7 +316,7 @@ pub struct Flow {
 /// A stage of a flow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageSpec {
-    /// Its name in this pipeline, unique: for counts, errors and logs.
+    /// Its name in this pipeline, unique: for counts, errors and logs. Empty until [`Flow::name_stages`] has named it.
     pub name: String,
     /// What does the work.
     pub kind: StageKind,

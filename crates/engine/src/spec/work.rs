@@ -1,0 +1,232 @@
+//! What a pipeline does: a flow of stages, or a composition of pipelines; exactly one of them.
+
+use model::pipeline::{Flow, Pipeline, Step, Work};
+use serde_json::Value;
+
+use super::condition;
+use super::cycles::For;
+use super::reader::{Outer, Reader};
+use super::stages::{Place, Stages};
+use super::written;
+
+/// The keys of compositions.
+pub(super) const COMPOSITIONS: [&str; 4] = ["sequential", "parallel", "conditional", "retry"];
+
+/// The parts of a pipeline that say what it does.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) source: Option<written::Source>,
+    pub(super) transforms: Option<Vec<written::Transform>>,
+    pub(super) sinks: Option<Vec<written::Sink>>,
+    pub(super) sink: Option<written::Sink>,
+    pub(super) sequential: Option<written::Sequential>,
+    pub(super) parallel: Option<written::Parallel>,
+    pub(super) conditional: Option<written::Conditional>,
+    pub(super) retry: Option<written::Retry>,
+}
+
+impl Parts {
+    fn is_flow(&self) -> bool {
+        self.source.is_some()
+            || self.transforms.is_some()
+            || self.sinks.is_some()
+            || self.sink.is_some()
+    }
+
+    /// The compositions that are there.
+    fn compositions(&self) -> Vec<&'static str> {
+        let there = [
+            self.sequential.is_some(),
+            self.parallel.is_some(),
+            self.conditional.is_some(),
+            self.retry.is_some(),
+        ];
+        let named = COMPOSITIONS.into_iter().zip(there);
+        named
+            .filter_map(|(name, there)| there.then_some(name))
+            .collect()
+    }
+}
+
+impl Reader<'_> {
+    /// Reads what a pipeline does. `spoiled`: a part of it was left out for its form, so what is missing was said already.
+    pub(super) fn work(
+        &mut self,
+        parts: Parts,
+        at: &str,
+        inner: Outer<'_>,
+        stages: &mut Stages<'_>,
+        spoiled: bool,
+    ) -> Option<Work> {
+        let compositions = parts.compositions();
+        match (parts.is_flow(), compositions.as_slice()) {
+            (true, []) => self.flow(parts, at, stages, spoiled).map(Work::Flow),
+            (false, [_]) => self.composition(parts, at, inner),
+            (false, []) if spoiled => None,
+            (false, []) => {
+                self.said.value(at, "the pipeline does nothing: `source` and `sinks` are needed, or one of `sequential`, `parallel`, `conditional` and `retry`");
+                None
+            }
+            (flow, named) => {
+                let also = if flow { "stages of its own and " } else { "" };
+                let named: Vec<_> = named.iter().map(|n| format!("`{n}`")).collect();
+                let last = compositions.last().copied().unwrap_or_default();
+                let message = format!(
+                    "the pipeline has {also}{}; only one of them is allowed",
+                    named.join(" and ")
+                );
+                self.said.key(format!("{at}/{last}"), message);
+                None
+            }
+        }
+    }
+
+    fn flow(
+        &mut self,
+        parts: Parts,
+        at: &str,
+        stages: &mut Stages<'_>,
+        spoiled: bool,
+    ) -> Option<Flow> {
+        let sinks = match (parts.sinks, parts.sink) {
+            (Some(_), Some(_)) => {
+                self.said.key(
+                    format!("{at}/sink"),
+                    "there are `sink` and `sinks`; only one of them is allowed",
+                );
+                return None;
+            }
+            (Some(sinks), None) => {
+                let each = sinks.into_iter().enumerate();
+                each.map(|(i, sink)| (format!("{at}/sinks/{i}"), sink))
+                    .collect()
+            }
+            (None, Some(sink)) => vec![(format!("{at}/sink"), sink)],
+            (None, None) => Vec::new(),
+        };
+        if parts.source.is_none() && !spoiled {
+            self.said.key(at, "`source` is missing");
+        }
+        if sinks.is_empty() && !spoiled {
+            self.said
+                .key(at, "`sinks` is missing: records need a place to go to");
+        }
+        let source = parts
+            .source
+            .map(|source| (format!("{at}/source"), source.0));
+        let transforms = parts.transforms.unwrap_or_default().into_iter().enumerate();
+        let transforms = transforms.map(|(i, t)| (format!("{at}/transforms/{i}"), t.0));
+        let transforms: Vec<_> = transforms.collect();
+        let all = source.iter().chain(&transforms);
+        stages.check_names(
+            self,
+            all.map(|(at, s)| (at.as_str(), s))
+                .chain(sinks.iter().map(|(at, s)| (at.as_str(), &s.0))),
+        );
+        let source = source.and_then(|(at, map)| stages.stage(self, map, &at, Place::Source));
+        let transforms: Vec<_> = transforms
+            .into_iter()
+            .map(|(at, map)| stages.stage(self, map, &at, Place::Transform))
+            .collect();
+        let sinks: Vec<_> = sinks
+            .into_iter()
+            .map(|(at, sink)| stages.stage(self, sink.0, &at, Place::Sink))
+            .collect();
+        let mut flow = Flow {
+            source: source?,
+            transforms: transforms.into_iter().collect::<Option<_>>()?,
+            sinks: sinks.into_iter().collect::<Option<_>>()?,
+        };
+        flow.name_stages();
+        Some(flow)
+    }
+
+    fn composition(&mut self, parts: Parts, at: &str, inner: Outer<'_>) -> Option<Work> {
+        if let Some(written) = parts.sequential {
+            let at = format!("{at}/sequential/pipelines");
+            return Some(Work::Sequential {
+                pipelines: self.steps(&written.pipelines, &at, inner)?,
+                stop_on_error: written.stop_on_error.unwrap_or(true),
+            });
+        }
+        if let Some(written) = parts.parallel {
+            let at = format!("{at}/parallel/pipelines");
+            return Some(Work::Parallel {
+                pipelines: self.steps(&written.pipelines, &at, inner)?,
+                max_workers: written.max_workers,
+                on_error: written.on_error.unwrap_or_default(),
+            });
+        }
+        if let Some(written) = parts.conditional {
+            let at = format!("{at}/conditional");
+            let good = condition::check(&written.condition, inner.parameters);
+            self.said.take(format!("{at}/condition"), good);
+            let then = self.step(&written.then.0, &format!("{at}/then"), "then", inner);
+            let otherwise = written
+                .r#else
+                .map(|step| self.step(&step.0, &format!("{at}/else"), "else", inner));
+            let otherwise = match otherwise {
+                Some(step) => Some(Box::new(step?)),
+                None => None,
+            };
+            return Some(Work::Conditional {
+                condition: written.condition,
+                then: Box::new(then?),
+                otherwise,
+            });
+        }
+        let written = parts.retry?;
+        let at = format!("{at}/retry");
+        let backoff = written::Backoff {
+            max_retries: written.max_retries,
+            first: written.first,
+            factor: written.backoff_factor,
+            max_delay: written.max_delay,
+            jitter: written.jitter,
+        };
+        let backoff = self.said.backoff(backoff, &at);
+        let pipeline = self.step(
+            &written.pipeline.0,
+            &format!("{at}/pipeline"),
+            "retry",
+            inner,
+        )?;
+        Some(Work::Retry {
+            pipeline: Box::new(pipeline),
+            backoff,
+        })
+    }
+
+    fn steps(
+        &mut self,
+        written: &[written::Step],
+        at: &str,
+        inner: Outer<'_>,
+    ) -> Option<Vec<Step>> {
+        let mut steps = Vec::new();
+        for (i, step) in written.iter().enumerate() {
+            let place = i.saturating_add(1).to_string();
+            steps.push(self.step(&step.0, &format!("{at}/{i}"), &place, inner));
+        }
+        steps.into_iter().collect()
+    }
+
+    fn step(&mut self, value: &Value, at: &str, place: &str, inner: Outer<'_>) -> Option<Step> {
+        match value {
+            Value::String(id) => self.pipeline_id(id, at, For::Part).map(Step::Named),
+            Value::Object(_) => {
+                let outer = Outer {
+                    id: inner.id.map(|(id, _)| (id, place)),
+                    ..inner
+                };
+                let inline: Option<Pipeline> = self.pipeline(value, at, "", outer);
+                inline.map(|pipeline| Step::Inline(Box::new(pipeline)))
+            }
+            _ => {
+                let message = "the id of a pipeline or a pipeline in place is needed";
+                self.said.value(at, message);
+                None
+            }
+        }
+    }
+}
