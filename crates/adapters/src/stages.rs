@@ -11,6 +11,7 @@ use model::stage::{Convert, Natives};
 pub use console::Console;
 
 mod console;
+mod format;
 mod sinks;
 mod sources;
 mod transforms;
