@@ -9,9 +9,15 @@ use model::ports::{Clock, Egress};
 use model::stage::{Convert, Natives};
 
 pub use console::Console;
+pub use convert::ArrowConvert;
 
+mod blocking;
+pub mod conformance;
 mod console;
+mod convert;
 mod format;
+#[cfg(test)]
+mod given;
 mod sinks;
 mod sources;
 mod transforms;

@@ -11,14 +11,24 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+mod arrow;
+mod columns;
 mod csv;
+mod fields;
 mod gathered;
 mod json;
+mod names;
 mod ndjson;
+mod parquet;
 mod text;
 
-pub(crate) use csv::{CsvOptions, CsvReading};
+pub(crate) use arrow::{from_ipc, to_ipc, to_lines};
+pub(crate) use columns::{NamedType, Table, parsed};
+pub(crate) use csv::{CsvLayout, CsvOptions, CsvReading, CsvWriting};
+pub(crate) use fields::{Fields, plain};
 pub(crate) use gathered::Gathered;
+pub(crate) use names::{Compression, FileFormat, named, unknown_format};
+pub(crate) use parquet::ParquetFile;
 pub(crate) use text::encoding_of;
 
 use text::Text;
@@ -180,7 +190,6 @@ impl Records {
         }
         self.decode.decode(&mut self.buffer, self.ended, out)?;
         Ok(match (out.is_full(), self.ended) {
-            (true, true) if self.buffer.is_empty() => Stop::Done,
             (true, _) => Stop::Full,
             (false, true) => Stop::Done,
             (false, false) => Stop::Hungry,
@@ -211,7 +220,7 @@ fn decoder(
 }
 
 /// Why a record that is too large is not had.
-fn too_large(most: usize) -> String {
+pub(crate) fn too_large(most: usize) -> String {
     format!("larger than a record may be: the limit record_bytes is {most} bytes")
 }
 

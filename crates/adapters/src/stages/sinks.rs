@@ -6,11 +6,18 @@ use model::stage::SinkKind;
 
 use super::StagePorts;
 
+mod console;
+mod file;
 mod postgres;
 mod sql;
 mod sqlite;
 
 /// All kinds of sink there are, in the order in which lists show them.
-pub(super) fn all(_ports: &StagePorts) -> Vec<Arc<dyn SinkKind>> {
-    vec![Arc::new(postgres::Postgres), Arc::new(sqlite::Sqlite)]
+pub(super) fn all(ports: &StagePorts) -> Vec<Arc<dyn SinkKind>> {
+    vec![
+        Arc::new(console::ConsoleSink::new(ports.console.clone())),
+        Arc::new(file::FileSink),
+        Arc::new(postgres::Postgres),
+        Arc::new(sqlite::Sqlite),
+    ]
 }

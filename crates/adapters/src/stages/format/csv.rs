@@ -8,8 +8,10 @@ use super::{Decode, Gathered, KEPT, Place, not_in, start_of, too_large};
 
 mod columns;
 mod options;
+mod write;
 
 pub(crate) use options::{CsvOptions, CsvReading};
+pub(crate) use write::{CsvLayout, CsvWriting};
 
 use columns::Columns;
 use options::Names;
@@ -331,7 +333,7 @@ impl Decode for Csv {
                 }
                 Found::Hungry => return Ok(()),
                 Found::Over => {
-                    input.clear();
+                    self.drop_front(input, usize::MAX);
                     return Ok(());
                 }
             }

@@ -18,6 +18,7 @@ pub(crate) struct Gathered {
     number: u64,
     /// Records that are passed over before any is kept.
     skip: u64,
+    closed: bool,
 }
 
 impl Gathered {
@@ -31,20 +32,44 @@ impl Gathered {
             rejects: Vec::new(),
             number,
             skip: 0,
+            closed: false,
         }
     }
 
-    /// None yet, and the next `skip` records of the input are passed over: they were had in an earlier run.
-    pub(crate) fn after(most: Most, number: u64, skip: u64) -> Self {
-        Self {
-            skip,
-            ..Self::new(most, number)
-        }
+    /// The next records of the input are passed over; they were counted before.
+    pub(crate) fn pass_over(&mut self, records: u64) {
+        self.number = self.number.saturating_sub(records);
+        self.skip = records;
     }
 
     /// Records that are still to be passed over.
-    pub(crate) fn to_skip(&self) -> u64 {
+    pub(crate) fn to_pass_over(&self) -> u64 {
         self.skip
+    }
+
+    /// What may still come.
+    pub(crate) fn left(&self) -> Most {
+        Most {
+            records: self.room(),
+            bytes: u32::try_from(self.room_bytes()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// There shall be no more in this batch.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// How many were set aside.
+    pub(crate) fn rejects(&self) -> usize {
+        self.rejects.len()
+    }
+
+    /// Says of those set aside, but for the first `but`, which file they are from.
+    pub(crate) fn name_rejects(&mut self, but: usize, file: &str) {
+        for reject in self.rejects.iter_mut().skip(but) {
+            reject.reason = format!("{file}, {}", reject.reason);
+        }
     }
 
     /// As many records may still come, by their number.
@@ -65,7 +90,7 @@ impl Gathered {
     /// Are there as many records or bytes as were asked for?
     pub(crate) fn is_full(&self) -> bool {
         let some = self.count > 0 || !self.rejects.is_empty();
-        some && (self.room() == 0 || self.room_bytes() == 0)
+        self.closed || some && (self.room() == 0 || self.room_bytes() == 0)
     }
 
     /// Records of the input up to here, readable or not.

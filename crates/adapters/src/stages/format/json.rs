@@ -302,6 +302,8 @@ impl Json {
     /// A record; false when it is not all there.
     fn record(&mut self, input: &mut BytesMut, last: bool, out: &mut Gathered) -> bool {
         let line = self.line.saturating_add(1);
+        // In a list, what ends with the text may go on after it.
+        let last = last && self.at == At::Single;
         let Some(held) = self.value(input, last) else {
             return false;
         };

@@ -144,7 +144,7 @@ impl Decode for Ndjson {
         last: bool,
         out: &mut Gathered,
     ) -> Result<(), String> {
-        while !out.is_full() && !(input.is_empty() && self.passing.is_none()) {
+        while !out.is_full() && (self.passing.is_some() || !input.is_empty()) {
             if self.passing.is_some() {
                 if !self.pass(input, last, out) {
                     return Ok(());

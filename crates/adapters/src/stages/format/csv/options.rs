@@ -162,7 +162,7 @@ impl CsvOptions {
     }
 }
 
-fn character(text: &str) -> Option<u8> {
+pub(super) fn character(text: &str) -> Option<u8> {
     match text.as_bytes() {
         [one] if one.is_ascii() && !matches!(one, b'\n' | b'\r') => Some(*one),
         _ => None,
