@@ -42,8 +42,7 @@ pub(crate) fn to_lines(records: &RecordBatch) -> Result<Vec<u8>, String> {
 /// The same records, with instants that name a zone (`Europe/Berlin`, also `UTC`) told in UTC: only offsets can be written as JSON.
 fn in_utc(records: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let schema = records.schema();
-    let fields = schema.fields().iter().map(|f| field_in_utc(f));
-    let fields: Vec<_> = fields.collect();
+    let fields: Vec<_> = schema.fields().iter().map(field_in_utc).collect();
     if fields.iter().eq(schema.fields().iter()) {
         return Ok(records.clone());
     }
@@ -84,6 +83,9 @@ fn type_in_utc(kind: &DataType) -> DataType {
 
 /// The same data with another type, which differs only in zones.
 fn data_in_utc(data: ArrayData, kind: &DataType) -> Result<ArrayData, ArrowError> {
+    if data.data_type() == kind {
+        return Ok(data);
+    }
     let kinds: Vec<&DataType> = match kind {
         DataType::Struct(fields) => fields.iter().map(|f| f.data_type()).collect(),
         DataType::List(item)
