@@ -21,6 +21,7 @@ mod given;
 mod sinks;
 mod sources;
 mod transforms;
+mod web;
 
 /// What native stages work with.
 #[derive(Debug, Clone)]

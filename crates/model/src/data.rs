@@ -68,7 +68,7 @@ pub struct Most {
 pub struct Pulled {
     /// The records.
     pub batch: Batch,
-    /// From where to go on after them, JSON text: to be kept once they are delivered.
+    /// From where to go on after them, JSON text: to be kept once they are delivered. None: from where it was told last; when it is done, the next run begins anew.
     pub cursor: Option<String>,
     /// Nothing more in this run.
     pub done: bool,

@@ -5,19 +5,25 @@ use std::sync::Arc;
 use model::stage::SinkKind;
 
 use super::StagePorts;
+use super::web::caller::Web;
 
 mod console;
 mod file;
+pub(super) mod http_api;
 mod postgres;
 mod sql;
 mod sqlite;
+pub(super) mod webhook;
 
 /// All kinds of sink there are, in the order in which lists show them.
 pub(super) fn all(ports: &StagePorts) -> Vec<Arc<dyn SinkKind>> {
+    let web = Web::new(ports);
     vec![
         Arc::new(console::ConsoleSink::new(ports.console.clone())),
         Arc::new(file::FileSink),
+        http_api::kind(&web),
         Arc::new(postgres::Postgres),
         Arc::new(sqlite::Sqlite),
+        webhook::kind(&web),
     ]
 }
