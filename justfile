@@ -70,6 +70,10 @@ doc:
 bench: guests build
     tests/bench/run.sh
 
+# Measure moving data, and write target/bench-data.json; WEIR_BENCH_INSTALL=1 installs the peers from PyPI first
+bench-data: guests build
+    tests/bench-data/run.sh
+
 # Accept the snapshots that the tests give now; look at the diff before committing it
 bless: guests guests-other build
     INSTA_UPDATE=always WEIR_BLESS=1 cargo nextest run --release --workspace --all-features

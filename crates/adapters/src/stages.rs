@@ -10,6 +10,7 @@ use model::stage::{Convert, Natives};
 
 pub use console::Console;
 pub use convert::ArrowConvert;
+pub use transforms::jq_worker;
 
 mod blocking;
 pub mod conformance;
@@ -18,6 +19,8 @@ mod convert;
 mod format;
 #[cfg(test)]
 mod given;
+mod options;
+mod record;
 mod sinks;
 mod sources;
 mod transforms;
