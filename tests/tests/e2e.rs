@@ -44,6 +44,10 @@ mod languages;
 mod life;
 #[path = "e2e/peers.rs"]
 mod peers;
+#[path = "e2e/pipelines.rs"]
+mod pipelines;
+#[path = "e2e/pipelines_remote.rs"]
+mod pipelines_remote;
 #[path = "e2e/reload.rs"]
 mod reload;
 #[path = "e2e/remote.rs"]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Discovery;
 use model::egress::OriginRule;
 use model::limits::Limits;
 use model::ports::Clock;
@@ -29,6 +30,8 @@ pub struct ServerConfig {
     pub defaults: Limits,
     /// The highest limits that a plugin's settings may ask for, shown beside its limits.
     pub ceilings: Limits,
+    /// The folders of pipeline specs.
+    pub pipelines: Arc<Discovery>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Turns true when the plugins are loaded, or were given time enough. Until then requests that concern plugins wait.

@@ -56,11 +56,8 @@ fn operation(route: &Route, path: &str, compat: Compat) -> Value {
     if needs_key(route.access, compat) {
         set(&mut operation, "security", json!([{"key": []}]));
     }
-    if route.op == Op::InstallPlugin
-        && let Some(responses) = operation.get_mut("responses")
-    {
-        let new = json!({"description": "A new plugin.", "content": gives(route)});
-        set(responses, "201", new);
+    if let Some(responses) = operation.get_mut("responses") {
+        also_answers(route, responses);
     }
     let parameters = parameters::of(route, path);
     if !parameters.is_empty() {
@@ -72,10 +69,40 @@ fn operation(route: &Route, path: &str, compat: Compat) -> Value {
             let form = json!({"schema": reference("UploadForm")});
             set(&mut content, "multipart/form-data", form);
         }
-        let body = json!({"required": true, "content": content});
+        if takes.ends_with(" Spec") {
+            set(
+                &mut content,
+                "application/json",
+                json!({"schema": reference("AnyObject")}),
+            );
+        }
+        let body = json!({"required": route.op != Op::RunPipeline, "content": content});
         set(&mut operation, "requestBody", body);
     }
     operation
+}
+
+/// The statuses of a route beside 200, and those it has in its place.
+fn also_answers(route: &Route, responses: &mut Value) {
+    let (status, what) = match route.op {
+        Op::InstallPlugin => ("201", "A new plugin."),
+        Op::CreatePipeline | Op::PutPipeline => ("201", "A new pipeline."),
+        Op::RunPipeline | Op::BackfillPipeline => ("202", "The run is on its way."),
+        Op::CancelRun => ("202", "The run is being ended."),
+        _ => return,
+    };
+    let only = matches!(
+        route.op,
+        Op::CreatePipeline | Op::BackfillPipeline | Op::CancelRun
+    );
+    if let (true, Value::Object(fields)) = (only, &mut *responses) {
+        fields.remove("200");
+    }
+    set(
+        responses,
+        status,
+        json!({"description": what, "content": gives(route)}),
+    );
 }
 
 /// Puts a field into what is known to be an object.
@@ -103,6 +130,10 @@ fn gives(route: &Route) -> Value {
             },
         });
         set(&mut content, "text/event-stream", events);
+    }
+    if route.op == Op::RunRejects {
+        let lines = json!({"schema": reference("Text")});
+        set(&mut content, "application/x-ndjson", lines);
     }
     if route.op == Op::Metrics {
         let open = json!({"schema": reference("Text")});

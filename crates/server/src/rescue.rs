@@ -1,6 +1,8 @@
 //! The only map from what went wrong to what a client sees: status, stable code and message, three ways at once (`detail`, `error`, the
 //! reason phrase), since clients differ in what they read. What is internal goes to the log, not to the client.
 
+mod data;
+
 use axum::body::Body;
 use axum::response::Response;
 use engine::{AddError, ManageError, ValvesError};
@@ -10,6 +12,8 @@ use model::error::{Fault, LoadError, StageError};
 use model::limits::Limit;
 use model::ports::EgressError;
 use serde_json::{Value, json};
+
+pub(crate) use data::{backfill, of_spec, problems, spec, submit};
 
 /// Longest reason phrase, in characters.
 const MAX_REASON: usize = 200;
@@ -367,7 +371,8 @@ pub(crate) fn valves(error: &ValvesError) -> Problem {
     }
 }
 
-fn store(error: &model::ports::StoreError) -> Problem {
+/// A store that did not do what it was asked.
+pub(crate) fn store(error: &model::ports::StoreError) -> Problem {
     tracing::error!(%error, "a store did not do what it was asked");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,

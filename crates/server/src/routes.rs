@@ -10,8 +10,10 @@ mod hooks;
 mod manage;
 mod metrics;
 mod models;
+mod pipelines;
 mod plugins;
 mod query;
+mod runs;
 mod status;
 pub(crate) mod table;
 mod upload;
@@ -46,6 +48,8 @@ pub(crate) struct Call {
     pub(crate) head: http::request::Parts,
     /// The id or other name in the path, decoded; empty where the route has none.
     pub(crate) id: String,
+    /// The second name in the path, likewise.
+    pub(crate) also: String,
     /// Is the reference's behaviour wanted? Never on our own routes.
     pub(crate) strict: bool,
 }
@@ -60,9 +64,14 @@ struct Patterns(Vec<Pattern>);
 #[derive(Debug)]
 struct Pattern {
     before: String,
+    /// What stands between two names, where there are two.
+    between: Option<&'static str>,
     after: &'static str,
     here: Here,
 }
+
+/// What stands in a path where a route has names in braces.
+type Names = (String, String);
 
 /// The router over the whole table.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -83,7 +92,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
     for (path, here) in fixed {
         let (app, here) = (app.clone(), Arc::new(here));
-        let serve = move |request| serve(app.clone(), here.clone(), String::new(), request);
+        let serve = move |request| serve(app.clone(), here.clone(), Names::default(), request);
         router = router.route(&path, any(serve));
     }
     let app = app.clone();
@@ -130,9 +139,9 @@ pub(crate) async fn answer(app: &Arc<App>, router: Router, request: Request<Body
 }
 
 /// Serves a request whose path is known.
-async fn serve(app: Arc<App>, here: Arc<Here>, id: String, request: Request<Body>) -> Response {
+async fn serve(app: Arc<App>, here: Arc<Here>, names: Names, request: Request<Body>) -> Response {
     let strict = app.strict() && here.iter().any(|r| r.also_v1);
-    match reach(app, &here, id, strict, request).await {
+    match reach(app, &here, names, strict, request).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(strict),
     }
@@ -141,7 +150,7 @@ async fn serve(app: Arc<App>, here: Arc<Here>, id: String, request: Request<Body
 async fn reach(
     app: Arc<App>,
     here: &Here,
-    id: String,
+    (id, also): Names,
     strict: bool,
     request: Request<Body>,
 ) -> Answer {
@@ -167,6 +176,7 @@ async fn reach(
         app,
         head,
         id,
+        also,
         strict,
     };
     run(route.op, call, body).await
@@ -181,8 +191,8 @@ async fn elsewhere(
 ) -> Response {
     let strict = app.strict();
     let path = request.uri().path();
-    if let Some((here, id)) = patterns.find(path, strict) {
-        return serve(app, Arc::new(here.clone()), id, request).await;
+    if let Some((here, names)) = patterns.find(path, strict) {
+        return serve(app, Arc::new(here.clone()), names, request).await;
     }
     let short = path.trim_end_matches('/');
     let known = paths.iter().any(|p| p == short) || patterns.find(short, strict).is_some();
@@ -224,31 +234,44 @@ impl Patterns {
         let mut patterns: Vec<_> = all
             .into_iter()
             .filter_map(|(path, here)| {
-                let (_, _, after) = table::around(here.first()?.path)?;
+                let (_, _, rest) = table::around(here.first()?.path)?;
                 let (before, _, _) = table::around(&path)?;
+                let (between, after) = match table::around(rest) {
+                    Some((between, _, after)) => (Some(between), after),
+                    None => (None, rest),
+                };
                 Some(Pattern {
                     before: before.into(),
+                    between,
                     after,
                     here,
                 })
             })
             .collect();
         // The most particular first.
-        patterns.sort_by_key(|p| std::cmp::Reverse((p.before.len(), p.after.len())));
+        let between = |p: &Pattern| p.between.map_or(0, str::len);
+        patterns.sort_by_key(|p| std::cmp::Reverse((p.before.len(), between(p) + p.after.len())));
         Self(patterns)
     }
 
-    /// The routes of a path, and the id in it. Whatever lies between a pattern's ends is the id, slashes included, except in
+    /// The routes of a path, and the names in it. Whatever lies between a pattern's ends is the id, slashes included, except in
     /// strict mode, where a slash is never part of one.
-    fn find(&self, path: &str, strict: bool) -> Option<(&Here, String)> {
+    fn find(&self, path: &str, strict: bool) -> Option<(&Here, Names)> {
         self.0.iter().find_map(|p| {
             let raw = path
                 .strip_prefix(p.before.as_str())?
                 .strip_suffix(p.after)?;
+            let (raw, also) = match p.between {
+                Some(between) => raw.rsplit_once(between)?,
+                None => (raw, ""),
+            };
             let id = percent_decode_str(raw).decode_utf8().ok()?;
-            let split = strict && id.contains('/');
-            let open = p.after.is_empty() && raw.ends_with('/');
-            (!id.is_empty() && !split && !open).then(|| (&p.here, id.into_owned()))
+            let also = percent_decode_str(also).decode_utf8().ok()?;
+            let split = strict && id.contains('/') || also.contains('/');
+            let last = if p.between.is_some() { &*also } else { raw };
+            let open = p.after.is_empty() && (last.ends_with('/') || last.is_empty());
+            (!id.is_empty() && !split && !open)
+                .then(|| (&p.here, (id.into_owned(), also.into_owned())))
         })
     }
 }
@@ -344,6 +367,31 @@ async fn run(op: Op, call: Call, body: Body) -> Answer {
         Op::Execute => Box::pin(api::execute(call, body)).await,
         Op::ChainInlet => Box::pin(api::inlet(call, body)).await,
         Op::ChainOutlet => Box::pin(api::outlet(call, body)).await,
+        other => run_data(other, call, body).await,
+    }
+}
+
+/// The routes of data pipelines.
+async fn run_data(op: Op, call: Call, body: Body) -> Answer {
+    match op {
+        Op::PipelineSchema => Ok(pipelines::schema(&call)),
+        Op::CheckPipeline => Box::pin(pipelines::check(call, body)).await,
+        Op::ListPipelines => Ok(pipelines::list(&call)),
+        Op::CreatePipeline => Box::pin(pipelines::create(call, body)).await,
+        Op::GetPipeline => pipelines::get(&call),
+        Op::PutPipeline => Box::pin(pipelines::replace(call, body)).await,
+        Op::DeletePipeline => Box::pin(pipelines::delete(&call)).await,
+        Op::PipelineVersions => pipelines::versions(&call),
+        Op::PipelineVersion => pipelines::version(&call),
+        Op::RunPipeline => Box::pin(pipelines::start::run(call, body)).await,
+        Op::BackfillPipeline => Box::pin(pipelines::start::backfill(call, body)).await,
+        Op::ListRuns => runs::list(&call),
+        Op::GetRun => runs::get(&call),
+        Op::CancelRun => runs::cancel(&call),
+        Op::RunEvents => runs::follow(&call),
+        Op::RunRejects => runs::rejects(&call),
+        Op::RunPreview => runs::preview(&call),
+        _ => Err(Problem::not_found("not_found", "Not Found")),
     }
 }
 
@@ -365,7 +413,7 @@ mod tests {
     fn ids_may_hold_slashes_but_not_in_strict_mode() {
         let all = patterns();
         let check = |path: &str, strict: bool, id: Option<&str>| {
-            let found = all.find(path, strict).map(|(_, id)| id);
+            let found = all.find(path, strict).map(|(_, (id, _))| id);
             assert_eq!(found.as_deref(), id, "{path}");
         };
         check("/m.org/p.2:x/filter/inlet", false, Some("m.org/p.2:x"));
@@ -390,5 +438,11 @@ mod tests {
         );
         check("/api/v1/plugins/", false, None);
         check("/api/v1/plugins/a/", false, None);
+        check("/api/v1/pipelines/a/versions", false, Some("a"));
+        check("/api/v1/pipelines/a/versions/2", false, Some("a"));
+        let two = all.find("/api/v1/pipelines/a.b/versions/2", false);
+        let (here, names) = two.unwrap();
+        assert_eq!(names, ("a.b".into(), "2".into()));
+        assert_eq!(here[0].op, Op::PipelineVersion);
     }
 }

@@ -1,6 +1,7 @@
 //! How a pipe's items look on the wire: OpenAI chunks as server-sent events, or one completion. Two dialects: ours, and strict mode's,
 //! which prints as Python does and ends (or does not end) a stream as the reference does. Moving items is `stream`'s business, events of the bus are `listen`'s.
 
+pub(crate) mod follow;
 pub(crate) mod listen;
 mod openai;
 pub(crate) mod stream;

@@ -19,6 +19,7 @@ use model::settings::{PluginSettings, WrittenSettings};
 use crate::cli::{CheckArgs, ServeArgs};
 use crate::config::Config;
 use crate::one_file::{NoValves, OneFile, file_name};
+use crate::wiring::Reach;
 use crate::{Failure, config, logs, say, wiring};
 use report::Report;
 
@@ -121,7 +122,13 @@ impl Seen {
         let config = host_config(config, Some(data.path())).map_err(anyhow::Error::msg)?;
         let compiled = cache_folder().unwrap_or_else(|| data.path().join("compiled"));
         let none = Arc::new(OneFile::new(file, &[])?);
-        let host = wiring::host_with(&config, none, Arc::new(NoValves), &compiled)?;
+        let host = wiring::host_with(
+            &config,
+            none,
+            Arc::new(NoValves),
+            &compiled,
+            Reach::configured(&config),
+        )?;
         let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
         let name = file_name(file)?;
         let settings_file = name.settings_file();
@@ -190,7 +197,13 @@ pub(crate) async fn load(
     let config = host_config(config, Some(data.path())).map_err(anyhow::Error::msg)?;
     let compiled = cache_folder().unwrap_or_else(|| data.path().join("compiled"));
     let components = Arc::new(OneFile::new(file, with)?);
-    let host = wiring::host_with(&config, components, Arc::new(NoValves), &compiled)?;
+    let host = wiring::host_with(
+        &config,
+        components,
+        Arc::new(NoValves),
+        &compiled,
+        Reach::configured(&config),
+    )?;
     let report = host.engine.sync().await;
     if let Some(error) = report.error {
         return Err(error.into());

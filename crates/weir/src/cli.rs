@@ -10,7 +10,9 @@ use crate::author::new::NewArgs;
 use crate::dev::DevArgs;
 use crate::grants::SuggestArgs;
 use crate::invoke::{CallArg, OtherCalls};
-use crate::remote::{CapabilitiesArgs, EventsArgs, GrantsShowArgs, HooksArgs, PluginsArgs};
+use crate::remote::{
+    CapabilitiesArgs, EventsArgs, GrantsShowArgs, HooksArgs, PipelinesArgs, PluginsArgs, RunsArgs,
+};
 use crate::test_cases::TestArgs;
 
 /// A runtime for pipeline plugins in WebAssembly sandboxes, and a drop-in for the Open WebUI Pipelines server.
@@ -39,6 +41,10 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// List the plugins of a running server, show one, stop, start, reload or delete one
     Plugins(PluginsArgs),
+    /// List the data pipelines of a running server, register, check, run and remove them
+    Pipelines(PipelinesArgs),
+    /// List the runs of a running server, show, follow and cancel them
+    Runs(RunsArgs),
     /// Show the hook points of a running server, and the hooks there in the order they run
     Hooks(HooksArgs),
     /// Show what plugins of a running server provide to others

@@ -41,7 +41,6 @@ pub(crate) struct Config {
     pub(crate) add: Add,
     pub(crate) quarantine: Quarantine,
     pub(crate) supervision: Supervision,
-    #[cfg_attr(not(test), expect(dead_code, reason = "runs are wired up next"))]
     pub(crate) pipelines: Pipelines,
     pub(crate) runtime: Runtime,
     /// Named secrets that plugins may be granted.

@@ -72,6 +72,8 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test_cases::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Plugins(arguments) => remote::plugins(arguments),
+        Command::Pipelines(arguments) => remote::pipelines(arguments),
+        Command::Runs(arguments) => remote::runs(arguments),
         Command::Hooks(arguments) => remote::hooks(&arguments),
         Command::Capabilities(arguments) => remote::capabilities(&arguments),
         Command::Events(arguments) => remote::events(&arguments),

@@ -5,7 +5,9 @@ mod client;
 mod events;
 mod grants;
 mod hooks;
+mod pipelines;
 mod plugins;
+mod runs;
 
 use std::path::PathBuf;
 
@@ -14,6 +16,8 @@ use clap::{Args, Subcommand};
 
 use crate::{Failure, table};
 use client::Client;
+use pipelines::PipelineAction;
+use runs::RunAction;
 
 /// Where the server is, who asks, and for whom the answer is.
 #[derive(Debug, Args)]
@@ -77,6 +81,37 @@ enum PluginAction {
     },
 }
 
+/// The options of `pipelines`.
+#[derive(Debug, Args)]
+pub(crate) struct PipelinesArgs {
+    /// Show one pipeline with its spec
+    id: Option<String>,
+    #[command(subcommand)]
+    action: Option<PipelineAction>,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// The options of `runs`.
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    /// Show one run with what its stages did
+    id: Option<String>,
+    #[command(subcommand)]
+    action: Option<RunAction>,
+    /// Only runs of this pipeline
+    #[arg(long, value_name = "ID", conflicts_with = "id")]
+    pipeline: Option<String>,
+    /// Only runs in this state
+    #[arg(long, value_name = "STATE", conflicts_with = "id")]
+    state: Option<String>,
+    /// At most so many, the newest first
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
 /// The options of `hooks`.
 #[derive(Debug, Args)]
 pub(crate) struct HooksArgs {
@@ -136,6 +171,41 @@ pub(crate) fn plugins(arguments: PluginsArgs) -> Result<(), Failure> {
         (Some(PluginAction::Start { id }), _) => plugins::act(client, &id, "start", false).await,
         (Some(PluginAction::Reload { id }), _) => plugins::act(client, &id, "reload", false).await,
         (Some(PluginAction::Delete { id, force }), _) => plugins::delete(client, &id, force).await,
+    })
+}
+
+/// `weir pipelines`.
+pub(crate) fn pipelines(arguments: PipelinesArgs) -> Result<(), Failure> {
+    let PipelinesArgs { id, action, remote } = arguments;
+    if action.is_some() && id.is_some() {
+        let how = "name the pipeline after what is to be done: weir pipelines run <id>";
+        return Err(anyhow::anyhow!(how).into());
+    }
+    with_client(&remote, PATIENCE_MS, async |client| match (action, id) {
+        (Some(action), _) => pipelines::act(client, action).await,
+        (None, Some(id)) => pipelines::show(client, &id).await,
+        (None, None) => pipelines::list(client).await,
+    })
+}
+
+/// `weir runs`.
+pub(crate) fn runs(arguments: RunsArgs) -> Result<(), Failure> {
+    let RunsArgs {
+        id,
+        action,
+        pipeline,
+        state,
+        limit,
+        remote,
+    } = arguments;
+    if action.is_some() && id.is_some() {
+        let how = "name the run after what is to be done: weir runs cancel <id>";
+        return Err(anyhow::anyhow!(how).into());
+    }
+    with_client(&remote, PATIENCE_MS, async |client| match (action, id) {
+        (Some(action), _) => runs::act(client, action).await,
+        (None, Some(id)) => runs::show(client, &id).await,
+        (None, None) => runs::list(client, pipeline.as_deref(), state.as_deref(), limit).await,
     })
 }
 

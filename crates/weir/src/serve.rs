@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use engine::{PluginState, PluginStatus};
+use engine::{Listed, PluginState, PluginStatus};
 use server::{AddPolicy, ServerConfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::cli::ServeArgs;
 use crate::config::{self, Config};
@@ -36,7 +37,12 @@ pub(crate) fn run(arguments: &ServeArgs) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let (host, folders) = wiring::host(&config)?;
+    let wiring::Server {
+        host,
+        plugins,
+        specs,
+        discovery,
+    } = wiring::server(&config)?;
     let key = key::choose(config.key.clone(), config.compat, &config.data)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -44,7 +50,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let watching = folders.follow(&host.engine, &config.plugins);
+    let watching = [
+        plugins.follow(&host.engine, &config.plugins),
+        specs.follow(&host.engine, &discovery, &config.pipelines.folders),
+    ];
     let (booted, boot_over) = watch::channel(false);
     let server = ServerConfig {
         key: key.key.clone(),
@@ -57,6 +66,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         plugins_dir_shown: config.plugins.first.display().to_string(),
         defaults: config.defaults.clone(),
         ceilings: config.ceilings.clone(),
+        pipelines: Arc::clone(&discovery),
         clock: Arc::clone(&host.clock),
         booted: boot_over,
     };
@@ -68,14 +78,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     ));
     let booting = async {
         boot(&host, &config).await;
-        say(&banner(address, &key, &host.engine.plugins()));
+        // After the plugins, since specs name them. A spec that waits for a slow one is looked at again when it has started.
+        discovery.look().await;
+        say(&banner(
+            address,
+            &key,
+            &host.engine.plugins(),
+            &discovery.list(),
+        ));
         booted.send_replace(true);
     };
     let served = tokio::select! {
         served = &mut serving => served,
         () = booting => serving.await,
     };
-    watching.abort();
+    watching.iter().for_each(JoinHandle::abort);
     host.engine.shutdown(STOP_WITHIN).await;
     tracing::info!("stopped");
     Ok(served?)
@@ -112,7 +129,12 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 }
 
 /// What an operator sees at start.
-fn banner(address: SocketAddr, key: &Key, plugins: &[PluginStatus]) -> String {
+fn banner(
+    address: SocketAddr,
+    key: &Key,
+    plugins: &[PluginStatus],
+    pipelines: &[Listed],
+) -> String {
     let mut text = format!(
         "Weir {} serves on http://{address}\n",
         env!("CARGO_PKG_VERSION")
@@ -140,6 +162,7 @@ fn banner(address: SocketAddr, key: &Key, plugins: &[PluginStatus]) -> String {
         };
         let _infallible = writeln!(text, "  {name:<24} {state}");
     }
+    text.push_str(&told(pipelines));
     let example = plugins
         .iter()
         .find(|p| p.state == PluginState::Started && p.kind == engine::Kind::Pipe)
@@ -155,5 +178,24 @@ fn banner(address: SocketAddr, key: &Key, plugins: &[PluginStatus]) -> String {
         "Try: curl -H \"Authorization: Bearer {}\" http://{address}{request}",
         key.in_shell
     );
+    text
+}
+
+/// The pipelines in the banner: how many there are, and what is wrong with which.
+fn told(pipelines: &[Listed]) -> String {
+    let mut text = String::new();
+    if pipelines.is_empty() {
+        return text;
+    }
+    let registered = pipelines.iter().filter(|p| p.registered.is_some()).count();
+    let failed = pipelines.len() - registered;
+    // Writing to a String cannot fail.
+    let _infallible = writeln!(text, "Pipelines: {registered} registered, {failed} not");
+    for (pipeline, failure) in pipelines
+        .iter()
+        .filter_map(|p| Some((p, p.failure.as_ref()?)))
+    {
+        let _infallible = writeln!(text, "  {:<24} failed: {failure}", pipeline.id);
+    }
     text
 }

@@ -1,6 +1,8 @@
 //! Follows the plugins folders: a change is live within a second of the write's end. A file that is being written is read only when
 //! its writer has closed it, so that half of one is never loaded; it holds up no other file.
 
+pub(crate) mod specs;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -108,7 +110,7 @@ impl Watched {
     pub(crate) fn follow(&self, engine: &Arc<Engine>, paths: &Folders) -> JoinHandle<()> {
         let (changed, changes) = mpsc::channel(MAX_EVENTS);
         let engine = Arc::clone(engine);
-        match watcher(paths.all(), Arc::clone(&self.writers), changed) {
+        match watcher(paths.all(), Arc::clone(&self.writers), is_ours, changed) {
             Ok(watcher) => tokio::spawn(async move {
                 // Dropping the watcher would end the events.
                 let _watcher = watcher;
@@ -159,20 +161,21 @@ impl ComponentStore for Watched {
     }
 }
 
-/// Watches folders: notes which files are being written, and tells of changes of components and their settings.
+/// Watches folders: notes which files of ours are being written, and tells of their changes.
 fn watcher<'a>(
     folders: impl Iterator<Item = &'a Path>,
     writers: Arc<Writers>,
+    is_ours: fn(&Path) -> bool,
     changed: mpsc::Sender<()>,
 ) -> notify::Result<RecommendedWatcher> {
     let mut watcher =
         notify::recommended_watcher(move |event: notify::Result<Event>| match event {
-            Ok(event) if note(&event, &writers) => {
+            Ok(event) if note(&event, &writers, is_ours) => {
                 // A full queue is fine: what waits in it leads to a look at everything.
                 let _full = changed.try_send(());
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "watching the plugins folders"),
+            Err(error) => tracing::warn!(%error, "watching folders"),
         })?;
     for folder in folders {
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
@@ -180,8 +183,8 @@ fn watcher<'a>(
     Ok(watcher)
 }
 
-/// Notes which files are being written. True if the event may mean a change of a component or its settings.
-fn note(event: &Event, writers: &Writers) -> bool {
+/// Notes which files are being written. True if the event may mean a change of one of ours.
+fn note(event: &Event, writers: &Writers, is_ours: fn(&Path) -> bool) -> bool {
     let is_open = match event.kind {
         EventKind::Modify(ModifyKind::Data(_)) => true,
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
@@ -257,7 +260,7 @@ mod tests {
         let store = Watched::new(Arc::new(folders));
         let (sender, mut changes) = mpsc::channel(64);
         let paths = [first.path(), folder.path()].into_iter();
-        let _watcher = watcher(paths, Arc::clone(&store.writers), sender).unwrap();
+        let _watcher = watcher(paths, Arc::clone(&store.writers), is_ours, sender).unwrap();
         fs::write(folder.path().join("notes.txt"), "no plugin").unwrap();
         let name = FileName::new("a.wasm").unwrap();
         let mut file = fs::File::create(folder.path().join("a.wasm")).unwrap();

@@ -1,26 +1,32 @@
 //! Puts the crates together: a configuration becomes a sandbox, an engine and its adapters.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adapters::clock::SystemClock;
+
 use adapters::folder::FolderStore;
 use adapters::http::HyperEgress;
+use adapters::references::AllowedReferences;
 use adapters::secrets::NamedSecrets;
+use adapters::specs::SpecFolders;
+use adapters::stages::{ArrowConvert, Console, StagePorts, natives};
 use adapters::state::SqliteState;
 use adapters::valves::ValveFiles;
 use anyhow::Context;
-use engine::{Engine, LocalBus, Options, Ports, Switchboard};
+use engine::{Discovery, Engine, LocalBus, Options, Ports, RunOptions, Stages, Switchboard};
+use model::access::Access;
 use model::grants::HttpGrant;
 use model::limits::{Limit, Limits};
 use model::plugin::Loader;
-use model::ports::{Clock, ComponentStore, Egress, EgressPolicy, Reach, ValveStore};
+use model::ports::{self, Clock, ComponentStore, Egress, EgressPolicy, References, ValveStore};
 use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
 use server::Compat;
 
 use crate::config::Config;
 use crate::watch::Watched;
+use crate::watch::specs::WatchedSpecs;
 
 /// What a running host consists of.
 pub(crate) struct Host {
@@ -33,8 +39,40 @@ pub(crate) struct Host {
     pub(crate) egress: Arc<dyn Egress>,
 }
 
-/// A host over the configured folders, and the store that follows the plugins folders. Makes the data folder and the first plugins folder where they are missing.
-pub(crate) fn host(config: &Config) -> anyhow::Result<(Host, Arc<Watched>)> {
+/// What pipelines may reach, and where their runs leave things behind.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    pub(crate) access: Access,
+    pub(crate) references: Arc<dyn References>,
+    /// What runs leave behind lies below it.
+    pub(crate) work: PathBuf,
+}
+
+impl Reach {
+    /// What `[pipelines]` names, and nothing else.
+    pub(crate) fn configured(config: &Config) -> Self {
+        let rules = &config.pipelines.references;
+        let environment = |name: &str| std::env::var(name).ok();
+        let references =
+            AllowedReferences::only(rules.names.clone(), rules.files.clone(), environment);
+        Self {
+            access: config.pipelines.access.clone(),
+            references: Arc::new(references),
+            work: config.data.clone(),
+        }
+    }
+}
+
+/// A server's host, and what follows its folders.
+pub(crate) struct Server {
+    pub(crate) host: Host,
+    pub(crate) plugins: Arc<Watched>,
+    pub(crate) specs: Arc<WatchedSpecs>,
+    pub(crate) discovery: Arc<Discovery>,
+}
+
+/// A host over the configured folders. Makes the data folder and the first folders of plugins and specs where they are missing.
+pub(crate) fn server(config: &Config) -> anyhow::Result<Server> {
     make_private(&config.data)?;
     let components = Arc::new(Watched::new(Arc::new(FolderStore::open(
         &config.plugins.first,
@@ -46,8 +84,18 @@ pub(crate) fn host(config: &Config) -> anyhow::Result<(Host, Arc<Watched>)> {
         Arc::<Watched>::clone(&components),
         valves,
         &config.data.join("compiled"),
+        Reach::configured(config),
     )?;
-    Ok((host, components))
+    let folders = &config.pipelines.folders;
+    let specs = SpecFolders::open(&folders.first, &folders.others, &config.data)?;
+    let specs = Arc::new(WatchedSpecs::new(Arc::new(specs)));
+    let discovery = Discovery::new(Arc::clone(&host.engine), Arc::<WatchedSpecs>::clone(&specs));
+    Ok(Server {
+        host,
+        plugins: components,
+        specs,
+        discovery,
+    })
 }
 
 /// Makes the data folder, readable by its owner only: keys, valves and state lie there.
@@ -65,6 +113,7 @@ pub(crate) fn host_with(
     components: Arc<dyn ComponentStore>,
     valves: Arc<dyn ValveStore>,
     compiled: &Path,
+    reach: Reach,
 ) -> anyhow::Result<Host> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let egress: Arc<dyn Egress> = Arc::new(HyperEgress::new()?);
@@ -91,7 +140,7 @@ pub(crate) fn host_with(
         clock: Arc::clone(&clock),
         bus: Arc::new(LocalBus::new(Arc::clone(&clock))),
         fetch: egress.client(fetch_policy(grant, &config.defaults)),
-        stages: engine::Stages::none(config.data.clone()),
+        stages: stages(&egress, &clock, reach)?,
     };
     let options = Options {
         defaults: config.defaults.clone(),
@@ -103,7 +152,7 @@ pub(crate) fn host_with(
         supervision: config.supervision,
         load_parallel: config.runtime.load_parallel,
         drain: None,
-        runs: engine::RunOptions::default(),
+        runs: runs(config),
     };
     let engine = Engine::new(ports, options);
     switchboard.connect(&engine);
@@ -116,6 +165,42 @@ pub(crate) fn host_with(
     })
 }
 
+/// What runs of pipelines work with.
+fn stages(
+    egress: &Arc<dyn Egress>,
+    clock: &Arc<dyn Clock>,
+    reach: Reach,
+) -> anyhow::Result<Stages> {
+    let ports = StagePorts {
+        egress: Arc::clone(egress),
+        clock: Arc::clone(clock),
+        program: this_program()?,
+        console: Console::new(std::io::stdout(), None),
+    };
+    Ok(Stages {
+        natives: natives(&ports, Arc::new(ArrowConvert)),
+        access: Arc::new(reach.access),
+        references: reach.references,
+        timer: Arc::new(SystemClock::new()),
+        work: reach.work,
+    })
+}
+
+fn runs(config: &Config) -> RunOptions {
+    let default = RunOptions::default();
+    RunOptions {
+        at_once: config.pipelines.parallel_runs.unwrap_or(default.at_once),
+        history: config.pipelines.history.unwrap_or(default.history),
+        ..default
+    }
+}
+
+/// Also the compile worker.
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe()
+        .context("cannot find this program, which also works for itself in processes of their own")
+}
+
 /// How the host itself fetches components: as large as a component may be, and no larger.
 pub(crate) fn fetch_policy(grant: HttpGrant, defaults: &Limits) -> EgressPolicy {
     let mut limits = defaults.clone();
@@ -124,14 +209,13 @@ pub(crate) fn fetch_policy(grant: HttpGrant, defaults: &Limits) -> EgressPolicy 
     let _set = limits.set(Limit::HttpResponseBytes.name(), most, &Limits::unlimited());
     EgressPolicy {
         sender: "weir".into(),
-        reach: Reach::granted(grant),
+        reach: ports::Reach::granted(grant),
         limits,
     }
 }
 
 fn sandbox_config(config: &Config, compiled: &Path) -> anyhow::Result<SandboxConfig> {
-    let program = std::env::current_exe()
-        .context("cannot find this program, which is also the compile worker")?;
+    let program = this_program()?;
     Ok(SandboxConfig {
         cache_dir: compiled.to_owned(),
         cache_bytes: config.runtime.cache_bytes,

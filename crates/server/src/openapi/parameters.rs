@@ -7,14 +7,16 @@ use crate::routes::table::{Op, Route, around};
 /// The parameters of a route at this path.
 pub(super) fn of(route: &Route, path: &str) -> Vec<Value> {
     let mut all = Vec::new();
-    if let Some((_, name, _)) = around(path) {
+    let mut rest = path;
+    while let Some((_, name, after)) = around(rest) {
         all.push(json!({
             "name": name,
             "in": "path",
             "required": true,
-            "description": in_path(name),
+            "description": in_path(path, name),
             "schema": {"type": "string"},
         }));
+        rest = after;
     }
     let text = || json!({"type": "string"});
     let id = || json!({"type": "integer", "minimum": 0});
@@ -45,9 +47,30 @@ pub(super) fn of(route: &Route, path: &str) -> Vec<Value> {
                 "schema": id(),
             }));
         }
+        Op::ListPipelines => all.push(query("tag", "Only pipelines with this tag.", text())),
+        Op::CheckPipeline => all.push(query(
+            "file",
+            "The spec's file name, for messages, and for its id where it gives none.",
+            text(),
+        )),
+        Op::ListRuns => all.extend(of_runs()),
         _ => {}
     }
     all
+}
+
+fn of_runs() -> [Value; 5] {
+    let text = || json!({"type": "string"});
+    let states =
+        json!({"enum": ["queued", "running", "succeeded", "partial", "failed", "cancelled"]});
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": 500, "default": 50});
+    [
+        query("pipeline", "Only runs of this pipeline.", text()),
+        query("state", "Only runs in this state.", states),
+        query("parent", "Only the parts of this run.", text()),
+        query("limit", "How many.", limit),
+        query("cursor", "`next` of the page before.", text()),
+    ]
 }
 
 fn query(name: &str, description: &str, schema: Value) -> Value {
@@ -56,8 +79,11 @@ fn query(name: &str, description: &str, schema: Value) -> Value {
     parameter
 }
 
-fn in_path(name: &str) -> &'static str {
+fn in_path(path: &str, name: &str) -> &'static str {
     match name {
+        "n" => "The number of a version, from 1.",
+        "id" if path.contains("/pipelines/{id}") => "A pipeline's id.",
+        "id" if path.contains("/runs/{id}") => "A run's id.",
         "name" => "A capability's name.",
         "point" => "A core point's name, or `<plugin id>/<name>` of one that a plugin defines.",
         _ => {

@@ -1,11 +1,22 @@
 //! The schemas of what goes in and comes out, by name.
 
+mod data;
+
 use serde_json::{Map, Value, json};
 
 /// All of them.
 pub(super) fn all() -> Map<String, Value> {
     let mut all = Map::new();
-    for part in [contract(), answers(), own(), extend(), allowed(), plugins()] {
+    for part in [
+        contract(),
+        answers(),
+        own(),
+        extend(),
+        allowed(),
+        plugins(),
+        data::pipelines(),
+        data::runs(),
+    ] {
         if let Value::Object(part) = part {
             all.extend(part);
         }

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use model::events::TopicPattern;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Answer, Call, query};
 use crate::rescue::Problem;
@@ -26,17 +27,7 @@ pub(super) fn events(call: &Call) -> Answer {
         Some(id) if id > newest => Since::Lost(newest),
         Some(id) => Since::After(id),
     };
-    let Ok(turn) = Arc::clone(&call.app.listeners).try_acquire_owned() else {
-        let most = call.app.config.limits.max_listeners;
-        let message =
-            format!("{most} clients follow the events already; max_listeners allows no more");
-        let problem = Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too_many_listeners",
-            message,
-        );
-        return Err(problem.retry_after(5));
-    };
+    let turn = turn(call)?;
     let listener = Listener::new(
         bus,
         topics,
@@ -45,7 +36,28 @@ pub(super) fn events(call: &Call) -> Answer {
         call.app.closing.subscribe(),
         turn,
     );
-    let mut response = Response::new(Body::new(listener));
+    Ok(stream(Body::new(listener)))
+}
+
+/// A turn to follow something; there are so many at once.
+///
+/// # Errors
+/// 503 when all are taken.
+pub(super) fn turn(call: &Call) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&call.app.listeners)
+        .try_acquire_owned()
+        .map_err(|_| {
+            let most = call.app.config.limits.max_listeners;
+            let message =
+                format!("{most} clients follow the events already; max_listeners allows no more");
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            Problem::new(status, "too_many_listeners", message).retry_after(5)
+        })
+}
+
+/// The answer that streams events.
+pub(super) fn stream(body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
@@ -55,7 +67,7 @@ pub(super) fn events(call: &Call) -> Answer {
     }
     // Asks proxies not to collect events.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
 fn topics(call: &Call) -> Result<Arc<[TopicPattern]>, Problem> {

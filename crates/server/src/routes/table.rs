@@ -6,7 +6,7 @@ use http::Method;
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) method: Method,
-    /// With `{id}`, or another name in braces, where what is asked for stands; once at most.
+    /// With `{id}`, or another name in braces, where what is asked for stands; after it one more at most.
     pub(crate) path: &'static str,
     pub(crate) op: Op,
     pub(crate) access: Access,
@@ -72,6 +72,23 @@ pub(crate) enum Op {
     Execute,
     ChainInlet,
     ChainOutlet,
+    PipelineSchema,
+    CheckPipeline,
+    ListPipelines,
+    CreatePipeline,
+    GetPipeline,
+    PutPipeline,
+    DeletePipeline,
+    PipelineVersions,
+    PipelineVersion,
+    RunPipeline,
+    BackfillPipeline,
+    ListRuns,
+    GetRun,
+    CancelRun,
+    RunEvents,
+    RunRejects,
+    RunPreview,
 }
 
 impl Route {
@@ -118,6 +135,7 @@ macro_rules! own {
     };
 }
 
+const SPEC: Option<&str> = Some("application/yaml Spec");
 const COMPONENT: Option<&str> = Some("application/wasm Component");
 
 /// All of them.
@@ -163,4 +181,21 @@ pub(crate) static ROUTES: &[Route] = &[
     own!(POST "/api/v1/execute" Execute Key, Some("ExecuteForm") => "Executed", "Run a pipe once and return its items"),
     own!(POST "/api/v1/inlet" ChainInlet Key, Some("FilterForm") => "Chained", "Run the inlets of all filters that cover the body's model, by priority"),
     own!(POST "/api/v1/outlet" ChainOutlet Key, Some("FilterForm") => "Chained", "Run the outlets of all filters that cover the body's model"),
+    own!(GET "/api/v1/schema/pipeline" PipelineSchema Key, None => "application/schema+json AnyObject", "The JSON Schema of pipeline specs"),
+    own!(POST "/api/v1/pipelines/check" CheckPipeline Key, SPEC => "SpecCheck", "Say all that is wrong with a spec, and change nothing"),
+    own!(GET "/api/v1/pipelines" ListPipelines Key, None => "DataPipelineList", "All data pipelines, and spec files that failed"),
+    own!(POST "/api/v1/pipelines" CreatePipeline Key, SPEC => "DataPipeline", "Register a new pipeline and write its spec to the first folder"),
+    own!(GET "/api/v1/pipelines/{id}" GetPipeline Key, None => "DataPipeline", "One pipeline with its spec; a failed spec file by the stem of its name"),
+    own!(PUT "/api/v1/pipelines/{id}" PutPipeline Key, SPEC => "DataPipeline", "Register a pipeline, or put a new version in its place; runs under way keep theirs"),
+    own!(DELETE "/api/v1/pipelines/{id}" DeletePipeline Key, None => "Message", "Remove a pipeline and its file; runs under way finish"),
+    own!(GET "/api/v1/pipelines/{id}/versions" PipelineVersions Key, None => "PipelineVersionList", "The versions kept of a pipeline, the oldest first"),
+    own!(GET "/api/v1/pipelines/{id}/versions/{n}" PipelineVersion Key, None => "application/yaml Spec", "The spec of one version, as it was written"),
+    own!(POST "/api/v1/pipelines/{id}/runs" RunPipeline Key, Some("RunForm") => "Run", "Start a run; with `wait` the answer comes when it is over, or after a minute"),
+    own!(POST "/api/v1/pipelines/{id}/backfill" BackfillPipeline Key, Some("BackfillForm") => "Run", "Start a run for each window of a span, in order"),
+    own!(GET "/api/v1/runs" ListRuns Key, None => "RunList", "Runs, the newest first"),
+    own!(GET "/api/v1/runs/{id}" GetRun Key, None => "Run", "One run"),
+    own!(POST "/api/v1/runs/{id}/cancel" CancelRun Key, None => "Run", "End a run; it is over soon after"),
+    own!(GET "/api/v1/runs/{id}/events" RunEvents Key, None => "text/event-stream RunEvents", "Follow a run to its end"),
+    own!(GET "/api/v1/runs/{id}/rejects" RunRejects Key, None => "RejectList", "The first records that stages of a run rejected"),
+    own!(GET "/api/v1/runs/{id}/preview" RunPreview Key, None => "PreviewList", "The first records after each stage, of a run with `preview` that is over"),
 ];

@@ -25,6 +25,8 @@ mod native;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod shelf;
+#[cfg(test)]
 mod strict;
 #[cfg(test)]
 mod world;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{Engine, LocalBus, Options, Ports};
+use engine::{Discovery, Engine, LocalBus, Options, Ports};
 use model::component::{ComponentFile, FileName, Origin};
 use model::events::{Event, EventBus, Topic};
 use model::exchange::Cause;
@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::{Reply, Request};
 use crate::fake::{Outside, component};
+use crate::shelf::Shelf;
 
 /// The key of every server here.
 pub(crate) const KEY: &str = "test-key";
@@ -175,6 +176,7 @@ pub(crate) async fn start(wish: Wish) -> World {
         plugins_dir_shown: "/srv/pipelines".into(),
         defaults,
         ceilings: Limits::ceilings(),
+        pipelines: Discovery::new(engine.clone(), Arc::new(Shelf::default())),
         clock: outside.clone(),
         booted,
     };

@@ -14,7 +14,6 @@ use super::{Folders, parse_all};
 const DEFAULT_FOLDER: &str = "pipelines";
 
 /// What pipelines on this server are and may.
-#[cfg_attr(not(test), expect(dead_code, reason = "runs are wired up next"))]
 #[derive(Debug)]
 pub(crate) struct Pipelines {
     /// Folders of specs; those that come over the API go to the first.
@@ -27,7 +26,6 @@ pub(crate) struct Pipelines {
 }
 
 /// What references in specs may name.
-#[cfg_attr(not(test), expect(dead_code, reason = "runs are wired up next"))]
 #[derive(Debug)]
 pub(crate) struct ReferenceRules {
     pub(crate) names: Vec<NamePattern>,

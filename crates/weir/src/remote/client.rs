@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adapters::http::HyperEgress;
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use model::egress::{Network, OriginRule};
 use model::grants::HttpGrant;
 use model::limits::{Limit, Limits};
@@ -26,6 +26,8 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 pub(super) struct Refusal {
     pub(super) status: u16,
     text: String,
+    /// All that is wrong, one by one, where there may be several.
+    pub(super) errors: Value,
 }
 
 impl std::fmt::Display for Refusal {
@@ -91,6 +93,40 @@ impl Client {
         url: Url,
         headers: &[(&str, String)],
     ) -> anyhow::Result<http::Response<HttpBody>> {
+        self.send_with(method, url, headers, String::new()).await
+    }
+
+    /// Sends a request with a body, and reads the answer.
+    ///
+    /// # Errors
+    /// No answer, or one that says no: in the server's words.
+    pub(super) async fn give(
+        &self,
+        method: &str,
+        url: Url,
+        kind: &str,
+        body: String,
+    ) -> anyhow::Result<Value> {
+        let headers = [("content-type", kind.to_owned())];
+        let answer = self.send_with(method, url, &headers, body).await?;
+        let bytes = whole(answer.into_body()).await?;
+        serde_json::from_slice(&bytes).with_context(|| format!("{} answered no JSON", self.base))
+    }
+
+    /// An answer that is a text.
+    pub(super) async fn text(&self, path: &[&str]) -> anyhow::Result<String> {
+        let answer = self.send("GET", self.url(path, &[]), &[]).await?;
+        let bytes = whole(answer.into_body()).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    async fn send_with(
+        &self,
+        method: &str,
+        url: Url,
+        headers: &[(&str, String)],
+        body: String,
+    ) -> anyhow::Result<http::Response<HttpBody>> {
         let mut request = http::Request::builder()
             .method(method)
             .uri(url.as_str())
@@ -98,8 +134,8 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let nothing = Empty::new().map_err(|never| match never {});
-        let request = request.body(nothing.boxed_unsync())?;
+        let body = Full::new(Bytes::from(body)).map_err(|never| match never {});
+        let request = request.body(body.boxed_unsync())?;
         let answer = self.http.send(request).await;
         let answer = answer
             .with_context(|| format!("no answer from {}; does a server run there?", self.base))?;
@@ -115,7 +151,13 @@ impl Client {
             (Some(message), Some(code)) => format!("{message} ({status} {code})"),
             _ => format!("{} answered {status}; is it a Weir server?", self.base),
         };
-        Err(Refusal { status, text }.into())
+        let errors = problem.pointer("/error/errors").cloned();
+        Err(Refusal {
+            status,
+            text,
+            errors: errors.unwrap_or_default(),
+        }
+        .into())
     }
 
     /// Shows an answer: as it is to a machine, else as `human` writes it.

@@ -92,22 +92,22 @@ async fn pass_on(
 
 /// One event of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Received {
+pub(super) struct Received {
     id: Option<String>,
-    name: String,
-    data: String,
+    pub(super) name: String,
+    pub(super) data: String,
 }
 
 /// What has come of the events that are not yet complete.
 #[derive(Debug, Default)]
-struct Lines {
+pub(super) struct Lines {
     rest: Vec<u8>,
     event: Received,
 }
 
 impl Lines {
     /// The events that are complete with these bytes.
-    fn take(&mut self, bytes: &[u8]) -> anyhow::Result<Vec<Received>> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> anyhow::Result<Vec<Received>> {
         let mut complete = Vec::new();
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             self.rest.extend_from_slice(piece);

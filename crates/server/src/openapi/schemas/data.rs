@@ -1,0 +1,149 @@
+//! Data pipelines and their runs.
+
+use serde_json::{Value, json};
+
+use super::{list, number, object, or_null, text, to};
+
+/// What is known of pipelines.
+pub(super) fn pipelines() -> Value {
+    let optional_text = || or_null(text());
+    json!({
+        "Spec": {"type": "string", "description": "A pipeline spec, YAML or JSON; GET /api/v1/schema/pipeline has its schema."},
+        "SpecProblem": object(&["line", "column", "pointer", "message"], json!({
+            "line": number(),
+            "column": {"type": "integer", "minimum": 0, "description": "In characters, from 1."},
+            "pointer": {"type": "string", "description": "A JSON pointer into the spec."},
+            "message": text(),
+        })),
+        "SpecCheck": object(&["ok", "problems"], json!({
+            "ok": {"type": "boolean"},
+            "problems": list("SpecProblem"),
+        })),
+        "DataPipelineList": object(&["pipelines"], json!({"pipelines": list("DataPipelineSummary")})),
+        "DataPipelineSummary": object(&["id", "state", "tags"], json!({
+            "id": {"type": "string", "description": "Of a file that never fitted: what its name says."},
+            "state": {"enum": ["registered", "outdated", "failed"], "description": "outdated: its file has changed and does not fit, and the last version that did goes on."},
+            "reason": or_null(object(&["code", "message", "problems"], json!({
+                "code": text(), "message": text(), "problems": list("SpecProblem"),
+            }))),
+            "file": optional_text(),
+            "name": optional_text(),
+            "description": optional_text(),
+            "tags": {"type": "array", "items": text()},
+            "status": {"enum": ["active", "paused", null]},
+            "kind": {"enum": ["flow", "sequential", "parallel", "conditional", "retry", null]},
+            "trigger": {"type": ["object", "null"]},
+            "version": or_null(number()),
+            "registered_at_ms": or_null(number()),
+            "last_run": or_null(object(&["id", "state", "submitted_at"], json!({
+                "id": text(), "state": to("RunState"), "submitted_at": text(), "ended_at": optional_text(),
+            }))),
+        })),
+        "DataPipeline": {"allOf": [to("DataPipelineSummary"), object(&["parameters", "source"], json!({
+            "parameters": {"type": "array", "items": object(&["name", "schema", "required"], json!({
+                "name": text(), "schema": {"type": "object"}, "required": {"type": "boolean"}, "default": true,
+            }))},
+            "source": {"type": ["string", "null"], "description": "The spec as it was written; references stand in it, never their values."},
+        }))]},
+        "PipelineVersionList": object(&["versions"], json!({
+            "versions": {"type": "array", "items": object(&["version", "current", "bytes"], json!({
+                "version": number(),
+                "current": {"type": "boolean"},
+                "registered_at_ms": or_null(number()),
+                "bytes": number(),
+            }))},
+        })),
+        "RunForm": {
+            "type": "object",
+            "properties": {
+                "parameters": {"type": "object", "description": "Values by name."},
+                "window": {"type": ["string", "null"], "description": "The span of time to cover, as 2026-11-22, 2026-W47, 2026-Q4, or start..end; without it the last one that is over."},
+                "limit": {"type": ["integer", "null"], "minimum": 1, "description": "Stop the source after so many records."},
+                "dry_run": {"type": "boolean", "default": false, "description": "Open no sinks."},
+                "preview": {"type": ["boolean", "integer", "null"], "minimum": 1, "maximum": 100, "description": "Keep the first so many records after each stage; true: 10."},
+                "wait": {"type": "boolean", "default": false, "description": "Answer when it is over, or after a minute."},
+            },
+            "additionalProperties": false,
+        },
+        "BackfillForm": {
+            "type": "object",
+            "required": ["from", "to"],
+            "properties": {
+                "from": {"type": "string", "description": "The first window."},
+                "to": {"type": "string", "description": "The last one."},
+                "parallel": {"type": ["integer", "null"], "minimum": 1, "maximum": 64, "description": "How many windows at once; 1 if nothing is said."},
+                "stop_on_error": {"type": "boolean", "default": true},
+                "parameters": {"type": "object"},
+                "dry_run": {"type": "boolean", "default": false},
+            },
+            "additionalProperties": false,
+        },
+    })
+}
+
+/// What is known of runs.
+pub(super) fn runs() -> Value {
+    let texts = || json!({"type": "array", "items": text()});
+    json!({
+        "RunState": {"enum": ["queued", "running", "succeeded", "partial", "failed", "cancelled"]},
+        "StageReport": object(&["name"], json!({
+            "name": text(),
+            "records_in": number(),
+            "records_out": number(),
+            "rejected": number(),
+            "left_out": number(),
+            "undelivered": number(),
+            "bytes_in": number(),
+            "bytes_out": number(),
+            "busy_ms": number(),
+            "fuel": number(),
+            "retries": number(),
+            "error": text(),
+        })),
+        "Run": object(&["id", "pipeline", "version", "started_by", "parameters", "state", "submitted_at", "duration_ms", "stages"], json!({
+            "id": text(),
+            "pipeline": text(),
+            "version": number(),
+            "started_by": {"enum": ["manual", "backfill", "composition"]},
+            "parent": text(),
+            "children": texts(),
+            "window": or_null(object(&["label"], json!({
+                "label": text(), "start": or_null(text()), "end": or_null(text()),
+            }))),
+            "parameters": {"type": "object"},
+            "dry_run": {"type": "boolean"},
+            "state": to("RunState"),
+            "submitted_at": text(),
+            "started_at": text(),
+            "ended_at": text(),
+            "duration_ms": number(),
+            "stages": list("StageReport"),
+            "rejects_file": text(),
+            "error": {"type": "array", "items": text(), "description": "What happened first, then what that was part of."},
+            "log": {"type": "array", "items": object(&["at", "level", "message"], json!({
+                "at": text(), "level": {"enum": ["info", "warn", "error"]}, "stage": text(), "message": text(),
+            }))},
+        })),
+        "RunList": object(&["runs", "next"], json!({
+            "runs": list("Run"),
+            "next": {"type": ["string", "null"], "description": "The cursor of the next page; null: this is the last."},
+        })),
+        "RunEvents": {
+            "type": "string",
+            "description": "Server-sent events: `progress` with the run as it is now, without its log, some four times a second; at last `over` with the whole run.",
+        },
+        "RejectList": object(&["rejects", "total", "file"], json!({
+            "rejects": {"type": "array", "maxItems": 100, "items": object(&["stage", "number", "reason", "record"], json!({
+                "stage": text(), "number": number(), "reason": text(), "record": text(),
+            }))},
+            "total": {"type": "integer", "minimum": 0, "description": "How many there are in all."},
+            "file": {"type": ["string", "null"], "description": "Where the server keeps them all."},
+        })),
+        "PreviewList": object(&["state", "stages"], json!({
+            "state": to("RunState"),
+            "stages": {"type": "array", "items": object(&["stage", "part", "rows"], json!({
+                "stage": text(), "part": {"enum": ["source", "transform", "sink"]}, "rows": {"type": "array"},
+            }))},
+        })),
+    })
+}

@@ -1,0 +1,236 @@
+//! `weir runs`: the runs of a server, what they did, and how they are ended and followed.
+
+use anyhow::bail;
+use clap::Subcommand;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use super::client::Client;
+use super::events::Lines;
+use crate::table::{at, cell, items, list as lines, plain, table};
+
+/// What to do with a run.
+#[derive(Debug, Subcommand)]
+pub(super) enum RunAction {
+    /// End a run
+    Cancel {
+        /// Its id
+        id: String,
+    },
+    /// Follow a run to its end; the exit code says how it went
+    Follow {
+        /// Its id
+        id: String,
+    },
+    /// Show the first records that stages of a run rejected, and why
+    Rejects {
+        /// Its id
+        id: String,
+    },
+    /// Show the first records after each stage of a run that was started with --preview
+    Preview {
+        /// Its id
+        id: String,
+    },
+}
+
+/// Does one of these.
+pub(super) async fn act(client: &Client, action: RunAction) -> anyhow::Result<()> {
+    match action {
+        RunAction::Cancel { id } => {
+            let url = client.url(&["runs", &id, "cancel"], &[]);
+            let answer = client.ask("POST", url).await?;
+            client.show(&answer, |_| format!("{} is being ended", plain(&id)));
+            Ok(())
+        }
+        RunAction::Follow { id } => follow(client, &id).await,
+        RunAction::Rejects { id } => rejects(client, &id).await,
+        RunAction::Preview { id } => preview(client, &id).await,
+    }
+}
+
+/// Runs, the newest first.
+pub(super) async fn list(
+    client: &Client,
+    pipeline: Option<&str>,
+    state: Option<&str>,
+    limit: u32,
+) -> anyhow::Result<()> {
+    let limit = limit.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(pipeline.map(|p| ("pipeline", p)));
+    query.extend(state.map(|s| ("state", s)));
+    let answer = client.ask("GET", client.url(&["runs"], &query)).await?;
+    client.show(&answer, |answer| {
+        let rows: Vec<_> = items(&answer["runs"]).iter().map(row).collect();
+        if rows.is_empty() {
+            return "no runs".into();
+        }
+        table(
+            [
+                "id",
+                "pipeline",
+                "version",
+                "submitted",
+                "took",
+                "state",
+                "why",
+            ],
+            &rows,
+        )
+    });
+    Ok(())
+}
+
+fn row(run: &Value) -> [String; 7] {
+    [
+        cell(&run["id"]),
+        cell(&run["pipeline"]),
+        cell(&run["version"]),
+        cell(&run["submitted_at"]),
+        took(run),
+        cell(&run["state"]),
+        items(&run["error"]).first().map(cell).unwrap_or_default(),
+    ]
+}
+
+fn took(run: &Value) -> String {
+    let ms = run["duration_ms"].as_u64().unwrap_or(0);
+    format!("{}.{:03} s", ms / 1_000, ms % 1_000)
+}
+
+/// One run.
+pub(super) async fn show(client: &Client, id: &str) -> anyhow::Result<()> {
+    let answer = client.get(&["runs", id]).await?;
+    client.show(&answer, details);
+    Ok(())
+}
+
+fn details(run: &Value) -> String {
+    let mut text = lines(&[
+        ("id", cell(&run["id"])),
+        ("pipeline", cell(&run["pipeline"])),
+        ("version", cell(&run["version"])),
+        ("started by", cell(&run["started_by"])),
+        ("part of", cell(&run["parent"])),
+        ("parts", cell(&run["children"])),
+        ("window", cell(at(run, "/window/label"))),
+        ("parameters", cell(&run["parameters"])),
+        ("state", cell(&run["state"])),
+        ("submitted", cell(&run["submitted_at"])),
+        ("ended", cell(&run["ended_at"])),
+        ("took", took(run)),
+        ("rejected", cell(&run["rejects_file"])),
+        ("why", cell(&run["error"])),
+    ]);
+    let rows: Vec<_> = items(&run["stages"]).iter().map(stage).collect();
+    if !rows.is_empty() {
+        text.push('\n');
+        let names = ["stage", "kind", "in", "out", "left out", "rejected", "why"];
+        text.push_str(&table(names, &rows));
+    }
+    for line in items(&run["log"]) {
+        text.push_str(&format!(
+            "{} {} {}\n",
+            cell(&line["at"]),
+            cell(&line["level"]),
+            cell(&line["message"])
+        ));
+    }
+    text
+}
+
+fn stage(stage: &Value) -> [String; 7] {
+    [
+        cell(&stage["name"]),
+        cell(&stage["kind"]),
+        cell(&stage["records_in"]),
+        cell(&stage["records_out"]),
+        cell(&stage["left_out"]),
+        cell(&stage["rejected"]),
+        cell(&stage["error"]),
+    ]
+}
+
+/// Follows a run to its end, and says how it went.
+pub(super) async fn follow(client: &Client, id: &str) -> anyhow::Result<()> {
+    let url = client.url(&["runs", id, "events"], &[]);
+    let answer = client.send("GET", url, &[]).await?;
+    let mut body = answer.into_body();
+    let mut lines = Lines::default();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Ok(bytes) = frame.into_data() else {
+            continue;
+        };
+        for event in lines.take(&bytes)? {
+            let Ok(run) = serde_json::from_str::<Value>(&event.data) else {
+                continue;
+            };
+            if event.name == "over" {
+                client.show(&run, details);
+                return ended(&run);
+            }
+            if client.json {
+                crate::say(&run.to_string());
+            } else {
+                crate::complain(&progress(&run));
+            }
+        }
+    }
+    bail!("the connection ended before run {} did", plain(id));
+}
+
+/// A line for a run under way: what each stage passed on.
+fn progress(run: &Value) -> String {
+    let stages = items(&run["stages"]).iter();
+    let told: Vec<_> = stages
+        .map(|s| format!("{} {}", cell(&s["name"]), cell(&s["records_out"])))
+        .collect();
+    format!("{} {}: {}", took(run), cell(&run["state"]), told.join(", "))
+}
+
+fn ended(run: &Value) -> anyhow::Result<()> {
+    if run["state"] == "succeeded" {
+        return Ok(());
+    }
+    let why = items(&run["error"]).first().map(cell);
+    let why = why.map(|w| format!(": {w}")).unwrap_or_default();
+    bail!("run {} is {}{why}", cell(&run["id"]), cell(&run["state"]));
+}
+
+async fn rejects(client: &Client, id: &str) -> anyhow::Result<()> {
+    let answer = client.get(&["runs", id, "rejects"]).await?;
+    client.show(&answer, |answer| {
+        let row = |r: &Value| {
+            [
+                cell(&r["stage"]),
+                cell(&r["number"]),
+                cell(&r["reason"]),
+                cell(&r["record"]),
+            ]
+        };
+        let rows: Vec<_> = items(&answer["rejects"]).iter().map(row).collect();
+        let mut text = table(["stage", "number", "why", "record"], &rows);
+        text.push_str(&format!("\n{} rejected in all", cell(&answer["total"])));
+        if let Some(file) = answer["file"].as_str() {
+            text.push_str(&format!("; the server keeps them in {}", plain(file)));
+        }
+        text
+    });
+    Ok(())
+}
+
+async fn preview(client: &Client, id: &str) -> anyhow::Result<()> {
+    let answer = client.get(&["runs", id, "preview"]).await?;
+    client.show(&answer, |answer| {
+        let mut text = String::new();
+        for stage in items(&answer["stages"]) {
+            text.push_str(&format!("after {}:\n", cell(&stage["stage"])));
+            for row in items(&stage["rows"]) {
+                text.push_str(&format!("  {}\n", plain(&row.to_string())));
+            }
+        }
+        text
+    });
+    Ok(())
+}
