@@ -22,6 +22,7 @@ use crate::stages::web::options::{Method, RateLimit, Retry, Span, half_a_minute}
 use crate::stages::web::{self, check_url};
 
 mod page;
+mod pagination;
 pub(super) mod paging;
 pub(super) mod plan;
 pub(super) mod reader;
@@ -30,7 +31,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-use paging::Pagination;
+use pagination::Pagination;
 use plan::{Plan, Read, Shape};
 use reader::Pages;
 
