@@ -13,9 +13,10 @@ async fn every_route_of_the_document_is_served() {
     assert_eq!(document["openapi"], "3.1.0");
     let mut seen = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let real = ["{id}", "{name}", "{point}", "{n}"]
+        let real = path.replace("{n}", "1");
+        let real = ["{id}", "{name}", "{point}"]
             .iter()
-            .fold(path.clone(), |path, name| path.replace(name, "no/such"));
+            .fold(real, |path, name| path.replace(name, "no/such"));
         for method in operations.as_object().unwrap().keys() {
             seen += 1;
             // What has no end is asked for its head.
