@@ -27,12 +27,13 @@ guests:
 guests-other:
     scripts/build-guests-other.sh
 
-# All tests: format, lints, unit, conformance, end-to-end, and the kit with every kind in Rust and one in Python and in JavaScript
+# All tests: format, lints, unit, conformance, end-to-end, the kit with every kind in Rust and one in Python and in JavaScript, and real data against DuckDB
 test: fmt-check guests guests-other lint build
     cargo nextest run --release --workspace --all-features
     cargo test --release --doc --package weir-sdk --all-features
     cd guest-examples && RUSTC=rustc cargo nextest run --target-dir target/lint --release --workspace --lib --bins
     scripts/test-kit.sh ci
+    tests/real-data/run.sh
 
 # Start, build, check and test a plugin of every kind in every language, or of some: `just test-kit python pipe`, `just test-kit ci`
 test-kit *words: build
@@ -41,6 +42,10 @@ test-kit *words: build
 # Real clients (the openai SDK, Open WebUI's own functions) against a release build
 test-clients: guests build
     tests/clients/run.sh
+
+# Real public data through `weir run`, the results compared with DuckDB's record for record, into files and a real PostgreSQL
+test-data: build
+    tests/real-data/run.sh
 
 # Unloads, reloads and crashes in a loop under load, for two minutes instead of 20 s
 soak: guests build
@@ -79,4 +84,4 @@ bless: guests guests-other build
     INSTA_UPDATE=always WEIR_BLESS=1 cargo nextest run --release --workspace --all-features
 
 # What a release has to pass
-ci: test test-clients bench
+ci: test test-clients bench bench-data

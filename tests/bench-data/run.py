@@ -61,8 +61,10 @@ def weir(name, spec):
     def command(source, output):
         path = WORK / f"{name}.yaml"
         path.write_text(spec.format(input=source, output=output))
-        plugins = ROOT / "guest-examples" / "dist" / "examples"
-        return [RELEASE / "weir", "run", path, "--json", "--plugins", plugins] if name == "plugin" else [RELEASE / "weir", "run", path, "--json"]
+        words = [RELEASE / "weir", "run", path, "--json"]
+        if name == "plugin":
+            words += ["--plugin", ROOT / "guest-examples" / "dist" / "examples" / "clean-events.wasm"]
+        return words
 
     return command
 

@@ -52,6 +52,8 @@ mod pipelines_remote;
 mod reload;
 #[path = "e2e/remote.rs"]
 mod remote;
+#[path = "e2e/run.rs"]
+mod run;
 #[path = "e2e/soak.rs"]
 mod soak;
 #[path = "e2e/structure.rs"]

@@ -28,6 +28,8 @@ pub(crate) struct Instance {
     pub(crate) valves_change: u64,
     /// Fuel given to the call under way.
     fuel_given: u64,
+    /// Fuel that its calls have burnt.
+    burnt: u64,
 }
 
 impl Instance {
@@ -66,6 +68,7 @@ impl Instance {
             calls: 0,
             valves_change: 0,
             fuel_given: 0,
+            burnt: 0,
         })
     }
 
@@ -138,9 +141,16 @@ impl Instance {
         let state = self.store.data_mut();
         state.end();
         let counters = &state.shared.counters;
-        add(&counters.fuel, used.saturating_add(state.budget.owed()));
+        let used = used.saturating_add(state.budget.owed());
+        add(&counters.fuel, used);
         add(&counters.host_calls, state.budget.host_calls);
         add(&counters.bytes_out, state.budget.output_bytes);
+        self.burnt = self.burnt.saturating_add(used);
+    }
+
+    /// Fuel that its calls have burnt so far.
+    pub(crate) fn burnt(&self) -> u64 {
+        self.burnt
     }
 
     pub(crate) fn state(&mut self) -> &mut State {

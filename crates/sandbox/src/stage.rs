@@ -1,12 +1,12 @@
 //! A plugin's source, transform or sink at work for one run: an instance of its own with the resource in it, and a check of all that comes out. It
 //! makes no instances and knows no pipelines.
 
+mod count;
+
 use std::sync::Arc;
 
 use model::BoxFuture;
-use model::data::{
-    Batch, Encoding, Most, Pulled, Reader, Reject, Transformed, Transformer, Writer,
-};
+use model::data::{Batch, Most, Pulled, Reader, Reject, Transformed, Transformer, Writer};
 use model::error::{Fault, StageError};
 use model::exchange::Cause;
 use wasmtime::component::ResourceAny;
@@ -28,6 +28,8 @@ pub(crate) struct Stage {
     cause: Cause,
     /// None after a call that ended in anything but an ordinary answer.
     held: Option<(Instance, ResourceAny)>,
+    /// Fuel burnt by the calls that came back.
+    fuel: u64,
 }
 
 impl Stage {
@@ -54,6 +56,7 @@ impl Stage {
             plugin,
             cause,
             held,
+            fuel: 0,
         })
     }
 
@@ -80,6 +83,7 @@ impl Stage {
             Ok((instance, outcome))
         });
         let (instance, outcome) = in_turn(turn, &self.plugin, &ongoing, calling).await?;
+        self.fuel = instance.burnt();
         if is_ordinary(&outcome) {
             self.held = Some((instance, resource));
         }
@@ -93,7 +97,7 @@ impl Stage {
     }
 
     fn checked(&mut self, batch: Batch) -> Result<Batch, Fault> {
-        match check(&batch) {
+        match count::check(&batch) {
             Ok(()) => {
                 let out = batch.data.len() as u64;
                 add(&self.plugin.shared.counters.bytes_out, out);
@@ -157,6 +161,10 @@ impl Reader for PluginReader {
             Ok(Pulled { batch, ..pulled })
         })
     }
+
+    fn fuel(&self) -> u64 {
+        self.0.fuel
+    }
 }
 
 /// A plugin's transform.
@@ -211,6 +219,10 @@ impl Transformer for PluginTransformer {
             Ok(rest)
         })
     }
+
+    fn fuel(&self) -> u64 {
+        self.stage.fuel
+    }
 }
 
 /// A plugin's sink.
@@ -235,24 +247,10 @@ impl Writer for PluginWriter {
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(async move { self.0.call(0, data::finish_sink).await })
     }
-}
 
-/// Does a batch hold as many records as it says? The records themselves are read by whoever needs to know what they say.
-fn check(batch: &Batch) -> Result<(), String> {
-    if batch.encoding == Encoding::ArrowIpc {
-        return Err("it returned an arrow-ipc batch; ndjson is taken".into());
+    fn fuel(&self) -> u64 {
+        self.0.fuel
     }
-    if batch.data.last().is_some_and(|last| *last != b'\n') {
-        return Err("it returned a batch whose last line does not end".into());
-    }
-    let lines = memchr::memchr_iter(b'\n', &batch.data).count();
-    if lines as u64 != u64::from(batch.count) {
-        return Err(format!(
-            "it returned a batch of {} records that holds {lines} lines",
-            batch.count
-        ));
-    }
-    Ok(())
 }
 
 /// Each of the rejects is one of the records given, and none is there twice.

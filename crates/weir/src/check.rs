@@ -67,7 +67,7 @@ fn check_config(file: &Path) -> Result<String, String> {
 }
 
 /// The configuration that a host would have.
-fn host_config(file: Option<&Path>, data: Option<&Path>) -> Result<Config, String> {
+pub(crate) fn host_config(file: Option<&Path>, data: Option<&Path>) -> Result<Config, String> {
     let arguments = ServeArgs {
         config: file.map(Path::to_owned),
         data: data.map(Path::to_owned),

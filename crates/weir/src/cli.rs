@@ -13,6 +13,7 @@ use crate::invoke::{CallArg, OtherCalls};
 use crate::remote::{
     CapabilitiesArgs, EventsArgs, GrantsShowArgs, HooksArgs, PipelinesArgs, PluginsArgs, RunsArgs,
 };
+use crate::run::RunArgs;
 use crate::test_cases::TestArgs;
 
 /// A runtime for pipeline plugins in WebAssembly sandboxes, and a drop-in for the Open WebUI Pipelines server.
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Check host configurations and plugins, without serving them
     Check(CheckArgs),
+    /// Run a data pipeline once, here, and show what it did
+    Run(Box<RunArgs>),
     /// Call one plugin once and show its answer and what it used
     Invoke(Box<InvokeArgs>),
     /// Start a plugin: a project that builds and has tests
@@ -63,6 +66,12 @@ pub(crate) enum Command {
     #[command(hide = true)]
     CompileWorker {
         /// ALLOCATION MEMORY_BYTES CPU_SECONDS
+        arguments: Vec<String>,
+    },
+    /// Run a filter of jq over batches from standard input (started by the host itself)
+    #[command(hide = true)]
+    JqWorker {
+        /// MEMORY_MIB CPU_SECONDS RECORD_BYTES
         arguments: Vec<String>,
     },
 }

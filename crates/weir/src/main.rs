@@ -11,6 +11,7 @@ mod key;
 mod logs;
 mod one_file;
 mod remote;
+mod run;
 mod secret;
 mod serve;
 mod table;
@@ -35,6 +36,8 @@ const BAD_DATA: u8 = 65;
 enum Failure {
     /// Bad configuration or input; the text is complete.
     Data(String),
+    /// It has told all there is to tell; this is the exit code.
+    Ended(u8),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -43,6 +46,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Data(text) => f.write_str(text),
+            Self::Ended(code) => write!(f, "it ended with code {code}"),
             Self::Other(error) => write!(f, "{error:#}"),
         }
     }
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Run(arguments) => run::run(*arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Invoke(arguments) => invoke::run(*arguments),
         Command::New(arguments) => author::new::run(arguments),
@@ -83,6 +88,9 @@ fn main() -> ExitCode {
             cli::completions(shell);
             Ok(())
         }
+        Command::JqWorker { arguments } => {
+            adapters::stages::jq_worker(&arguments).map_err(Failure::Data)
+        }
         Command::CompileWorker { arguments } => {
             sandbox::compile_worker(&arguments).map_err(Failure::Data)
         }
@@ -93,6 +101,7 @@ fn main() -> ExitCode {
             complain(&text);
             ExitCode::from(BAD_DATA)
         }
+        Err(Failure::Ended(code)) => ExitCode::from(code),
         Err(Failure::Other(error)) => {
             complain(&format!("weir: {error:#}"));
             ExitCode::FAILURE

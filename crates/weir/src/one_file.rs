@@ -18,8 +18,18 @@ pub(crate) struct OneFile {
 impl OneFile {
     /// The component at this path, and those beside it that it works with.
     pub(crate) fn new(path: &Path, with: &[PathBuf]) -> anyhow::Result<Self> {
+        let all = std::iter::once(path).chain(with.iter().map(PathBuf::as_path));
+        Self::all(all)
+    }
+
+    /// The components at these paths.
+    pub(crate) fn of(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        Self::all(paths.iter().map(PathBuf::as_path))
+    }
+
+    fn all<'a>(all: impl Iterator<Item = &'a Path>) -> anyhow::Result<Self> {
         let mut paths = BTreeMap::new();
-        for path in std::iter::once(path).chain(with.iter().map(PathBuf::as_path)) {
+        for path in all {
             let name = file_name(path)?;
             if paths.insert(name.clone(), path.to_owned()).is_some() {
                 anyhow::bail!("two of the components have the file name {name}");

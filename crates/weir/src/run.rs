@@ -1,0 +1,158 @@
+//! `weir run`: one run of a pipeline on this machine, with the rights of whoever types it; what it did is shown on standard error, data goes to standard output.
+
+mod local;
+mod progress;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use engine::{Trigger, Which};
+use model::run::{RunId, RunRecord, RunState, StagePreview};
+use serde_json::{Map, Value};
+
+use crate::wiring::Host;
+use crate::{Failure, logs, say};
+use local::Local;
+use progress::Progress;
+
+/// Exit code of a run that came to its end without delivering every record.
+pub(crate) const PARTIAL: u8 = 3;
+/// Exit code of a run that was interrupted (128 and SIGINT).
+const INTERRUPTED: u8 = 130;
+
+/// The options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The pipeline's spec, YAML or JSON; pipelines that it names are looked for beside it
+    #[arg(value_name = "SPEC")]
+    pub(crate) spec: PathBuf,
+    /// A parameter of the pipeline; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub(crate) parameters: Vec<(String, String)>,
+    /// The span of time to cover: 2026-11-22T15, 2026-11-22, 2026-W47, 2026-11, 2026-Q4, 2026 or START..END [default: the last one that is over]
+    #[arg(long, value_name = "WINDOW")]
+    pub(crate) window: Option<String>,
+    /// Stop after so many records of the source
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Open no sinks; what would go to them is counted
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Show the first records after each stage
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "5", require_equals = true)]
+    pub(crate) preview: Option<u32>,
+    /// Print the run as JSON, for machines, and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// A plugin that is a stage; may be repeated. Without it, those in the plugins folder of the host configuration, else in ./plugins
+    #[arg(long = "plugin", value_name = "FILE.wasm")]
+    pub(crate) plugins: Vec<PathBuf>,
+    /// Host configuration whose limits, secrets and `[plugins.<id>]` apply
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder for records that were rejected or not delivered; made when there are some
+    #[arg(long, value_name = "DIR", default_value = "weir-runs")]
+    pub(crate) work: PathBuf,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or("it has the form NAME=VALUE")?;
+    Ok((name.into(), value.into()))
+}
+
+/// Runs the pipeline and says how it went.
+pub(crate) fn run(arguments: RunArgs) -> Result<(), Failure> {
+    logs::start(Some("error"));
+    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let outcome = runtime.block_on(run_once(arguments));
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run_once(arguments: RunArgs) -> Result<(), Failure> {
+    let local = Local::new(&arguments).await?;
+    let outcome = show_run(&local, &arguments).await;
+    local.host.engine.shutdown(local::STOP_WITHIN).await;
+    outcome
+}
+
+async fn show_run(local: &Local, arguments: &RunArgs) -> Result<(), Failure> {
+    let engine = &local.host.engine;
+    let id = engine
+        .submit(trigger(local, arguments))
+        .await
+        .map_err(|error| Failure::Data(format!("{}: {error}", arguments.spec.display())))?;
+    let record = follow(&local.host, &id, arguments).await?;
+    if arguments.json {
+        let preview = engine.preview(&id).filter(|_| arguments.preview.is_some());
+        say(&as_json(&record, preview)?);
+    } else {
+        if arguments.preview.is_some() {
+            say(report::preview(&engine.preview(&id).unwrap_or_default()).trim_end());
+        }
+        let rejects = engine.rejects(&id).unwrap_or_default();
+        let children = record.children.iter().filter_map(|c| engine.run(c));
+        let children: Vec<_> = children.collect();
+        crate::complain(report::report(&record, &children, &rejects).trim_end());
+    }
+    match record.state {
+        RunState::Succeeded => Ok(()),
+        RunState::Partial => Err(Failure::Ended(PARTIAL)),
+        RunState::Cancelled => Err(Failure::Ended(INTERRUPTED)),
+        RunState::Failed | RunState::Queued | RunState::Running => Err(Failure::Ended(1)),
+    }
+}
+
+fn trigger(local: &Local, arguments: &RunArgs) -> Trigger {
+    let given = arguments.parameters.iter();
+    let parameters: Map<_, _> = given
+        .map(|(name, value)| (name.clone(), Value::String(value.clone())))
+        .collect();
+    Trigger {
+        parameters,
+        window: arguments.window.clone(),
+        limit: arguments.limit,
+        preview: arguments.preview,
+        dry_run: arguments.dry_run,
+        ..Trigger::of(Which::Given(Arc::clone(&local.pipeline)))
+    }
+}
+
+/// Shows the run until it is over. An interrupt cancels it; what it has under way is put away in order.
+async fn follow(host: &Host, id: &RunId, arguments: &RunArgs) -> anyhow::Result<RunRecord> {
+    let mut progress = Progress::new(arguments.quiet || arguments.json);
+    let mut follow = host.engine.follow_run(id).context("the run is gone")?;
+    let mut last = None;
+    loop {
+        tokio::select! {
+            next = follow.next() => match next {
+                Some(record) => {
+                    progress.show(&record);
+                    last = Some(record);
+                }
+                None => break,
+            },
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("cannot hear interrupts")?;
+                let _over_already = host.engine.cancel(id);
+            }
+        }
+    }
+    progress.end();
+    last.context("the run is gone")
+}
+
+fn as_json(record: &RunRecord, preview: Option<Vec<StagePreview>>) -> anyhow::Result<String> {
+    let mut value = serde_json::to_value(record)?;
+    if let (Some(preview), Some(object)) = (preview, value.as_object_mut()) {
+        object.insert("preview".into(), serde_json::to_value(preview)?);
+    }
+    Ok(serde_json::to_string_pretty(&value)?)
+}

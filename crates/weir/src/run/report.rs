@@ -1,0 +1,102 @@
+//! What people are told when a run is over: a table of its stages, what was rejected and why, and how it ended.
+
+use indicatif::{HumanBytes, HumanCount};
+use model::run::{RejectedRecord, RunRecord, RunState, StagePreview, StageReport};
+
+use crate::table::{plain, table};
+
+/// Rejected records that are shown.
+const SHOWN: usize = 5;
+
+/// The first records after each stage.
+pub(super) fn preview(stages: &[StagePreview]) -> String {
+    let mut text = String::new();
+    for stage in stages {
+        text += &format!("after {}:\n", stage.stage);
+        for row in &stage.rows {
+            text += &format!("  {}\n", plain(&row.to_string()));
+        }
+    }
+    text
+}
+
+/// The report of a run, of the runs it is made of, and its first rejected records.
+pub(super) fn report(
+    record: &RunRecord,
+    parts: &[RunRecord],
+    rejects: &[RejectedRecord],
+) -> String {
+    let mut text: String = parts.iter().map(|part| report(part, &[], &[])).collect();
+    if !record.stages.is_empty() {
+        let rows: Vec<_> = record.stages.iter().map(row).collect();
+        let names = [
+            "stage", "type", "in", "out", "left out", "rejected", "bytes", "time",
+        ];
+        text += &table(names, &rows);
+    }
+    for reject in rejects.iter().take(SHOWN) {
+        text += &format!(
+            "rejected by {}, record {}: {}\n",
+            reject.stage,
+            reject.number,
+            plain(&reject.reason)
+        );
+    }
+    let rejected: u64 = record.stages.iter().map(|s| s.rejected).sum();
+    let more = rejected.saturating_sub(rejects.len().min(SHOWN) as u64);
+    if more > 0 {
+        text += &format!("and {} more rejected\n", HumanCount(more));
+    }
+    for line in &record.log {
+        let stage = line.stage.as_ref().map(|s| format!("{s}: "));
+        text += &format!(
+            "{}: {}{}\n",
+            line.level,
+            stage.unwrap_or_default(),
+            plain(&line.message)
+        );
+    }
+    text += &ending(record);
+    text
+}
+
+fn row(stage: &StageReport) -> [String; 8] {
+    let count = |n: u64| HumanCount(n).to_string();
+    let some = |n: u64| if n == 0 { String::new() } else { count(n) };
+    [
+        stage.name.clone(),
+        stage.kind.clone(),
+        some(stage.records_in),
+        count(stage.records_out),
+        some(stage.left_out),
+        some(stage.rejected + stage.undelivered),
+        HumanBytes(stage.bytes_in.max(stage.bytes_out)).to_string(),
+        format!(
+            "{:.2} s",
+            std::time::Duration::from_millis(stage.busy_ms).as_secs_f64()
+        ),
+    ]
+}
+
+/// How a run ended, and why.
+fn ending(record: &RunRecord) -> String {
+    let took = std::time::Duration::from_millis(record.duration_ms).as_secs_f64();
+    let window = record.window.as_ref().map(|w| format!(" for {}", w.label));
+    let mut text = format!(
+        "{} {}{} after {took:.2} s ({})\n",
+        record.pipeline,
+        record.state.as_str(),
+        window.unwrap_or_default(),
+        record.id
+    );
+    let mut indent = String::new();
+    // The whole first, then what caused it.
+    for cause in record.error.iter().rev() {
+        text += &format!("{indent}{}\n", plain(cause));
+        indent = format!("{indent}  ");
+    }
+    if record.state == RunState::Partial && record.error.is_empty() {
+        text += "some records were not delivered; see above\n";
+    }
+    text
+}

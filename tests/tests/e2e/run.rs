@@ -1,0 +1,361 @@
+//! `weir run`: real files through native stages and plugins, what is shown of it, and what becomes of bad input.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use e2e::actors::stamp;
+use e2e::guests;
+use e2e::server::command;
+use serde_json::{Value, json};
+
+/// A folder with a spec and its input.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+/// What a run of `weir` came to.
+#[derive(Debug)]
+struct Ended {
+    code: i32,
+    out: String,
+    error: String,
+    /// The most memory it held, in MiB.
+    peak_mib: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        fs::write(self.path(name), content).unwrap();
+        self
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    fn weir(&self, args: &[&str]) -> Ended {
+        let mut child = command()
+            .args(args)
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .env("XDG_CACHE_HOME", shared_cache())
+            .stdout(Stdio::from(fs::File::create(self.path("stdout")).unwrap()))
+            .stderr(Stdio::from(fs::File::create(self.path("stderr")).unwrap()))
+            .spawn()
+            .unwrap();
+        let mut peak_mib = 0;
+        let status = loop {
+            peak_mib = peak_mib.max(peak(child.id()));
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => std::thread::park_timeout(Duration::from_millis(5)),
+            }
+        };
+        Ended {
+            code: status.code().unwrap_or(-1),
+            out: self.read("stdout"),
+            error: self.read("stderr"),
+            peak_mib,
+        }
+    }
+
+    /// Runs the spec `p.pipeline.yaml` with these words behind it.
+    fn run(&self, spec: &str, words: &[&str]) -> Ended {
+        fs::write(self.path("p.pipeline.yaml"), spec).unwrap();
+        self.weir(&[&["run", "p.pipeline.yaml"], words].concat())
+    }
+
+    /// Runs it, and reads the run.
+    fn record(&self, spec: &str, words: &[&str]) -> (i32, Value) {
+        let ended = self.run(spec, &[&["--json"], words].concat());
+        let record = serde_json::from_str(&ended.out);
+        (
+            ended.code,
+            record.unwrap_or_else(|e| panic!("{e}: {ended:?}")),
+        )
+    }
+}
+
+/// Code compiled by one test is good for the others.
+fn shared_cache() -> PathBuf {
+    std::env::temp_dir().join("weir-e2e-cache")
+}
+
+/// The most memory a process has held so far, in MiB; 0 where it is gone.
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) / 1024
+}
+
+/// The stage of this name in a run.
+fn stage<'a>(record: &'a Value, name: &str) -> &'a Value {
+    let stages = record["stages"].as_array().unwrap();
+    let found = stages.iter().find(|s| s["name"] == name);
+    found.unwrap_or_else(|| panic!("no stage {name} in {record:#}"))
+}
+
+const EVENTS: &str = r#"{"id":1,"ts":"2026-01-01T00:00:00Z","event":"click","status":200,"amount":1.23,"user":{"id":7,"name":"ana"},"tags":["a","b"],"msg":"x"}
+{"id":2,"ts":"2026-01-01T00:00:01Z","event":"debug","status":200,"amount":1,"user":{"id":8,"name":"bob"},"tags":[],"msg":"x"}
+{"id":3,"ts":"2026-01-01T00:00:02Z","event":"view","status":404,"amount":2,"user":{"id":9,"name":"eve"},"tags":[],"msg":"x"}
+{"id":4,"ts":"2026-01-01T00:00:03Z","event":"view","status":301,"amount":20.5,"user":{"id":10,"name":"kim"},"tags":["c"],"msg":"x"}
+"#;
+const CLEAN: &str = r#"{"id":1,"ts":"2026-01-01T00:00:00Z","event":"CLICK","status":200,"amount_cents":123,"user_id":7,"tags":["a","b"]}
+{"id":4,"ts":"2026-01-01T00:00:03Z","event":"VIEW","status":301,"amount_cents":2050,"user_id":10,"tags":["c"]}
+"#;
+const NATIVE: &str = r#"
+source: {type: file, path: in.ndjson}
+transforms:
+  - {type: filter, where: status < 400 && event != "debug"}
+  - type: map
+    fields:
+      id: id
+      ts: ts
+      event: {path: event, apply: [upper]}
+      status: status
+      amount_cents: {path: amount, apply: [{multiply: 100}, round, integer]}
+      user_id: user.id
+      tags: tags
+sinks:
+  - {type: file, path: out.ndjson}
+"#;
+const PLUGIN: &str = r"
+source: {type: file, path: in.ndjson}
+transforms:
+  - {type: plugin, plugin: clean-events}
+sinks:
+  - {type: file, path: out.ndjson}
+";
+
+#[test]
+fn native_stages_move_a_file() {
+    let bench = Bench::new().file("in.ndjson", EVENTS);
+    let ended = bench.run(NATIVE, &[]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(bench.read("out.ndjson"), CLEAN);
+    assert_eq!(ended.out, "", "standard output is for data");
+    for words in ["STAGE", "filter", "map", "p succeeded"] {
+        assert!(ended.error.contains(words), "{words} in {}", ended.error);
+    }
+}
+
+#[test]
+fn a_plugin_does_the_same() {
+    let bench = Bench::new().file("in.ndjson", EVENTS);
+    let plugin = guests::path("examples/clean-events.wasm");
+    let (code, record) = bench.record(PLUGIN, &["--plugin", plugin.to_str().unwrap()]);
+    assert_eq!(code, 0, "{record:#}");
+    assert_eq!(bench.read("out.ndjson"), CLEAN);
+    let stage = stage(&record, "plugin");
+    assert!(
+        stage["kind"]
+            .as_str()
+            .unwrap()
+            .contains("clean-events@0.1.0")
+    );
+    assert!(stage["fuel"].as_u64().unwrap() > 0, "{stage:#}");
+    assert_eq!(
+        (&stage["records_in"], &stage["left_out"]),
+        (&json!(4), &json!(2))
+    );
+}
+
+#[test]
+fn nothing_is_opened_in_a_dry_run() {
+    let bench = Bench::new().file("in.ndjson", EVENTS);
+    let ended = bench.run(NATIVE, &["--dry-run", "--preview=1", "--limit", "3"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!bench.path("out.ndjson").exists());
+    assert!(ended.out.contains("amount_cents"), "{}", ended.out);
+}
+
+#[test]
+fn a_wrong_spec_is_told_with_its_lines() {
+    let bench = Bench::new();
+    let spec = "source: {type: fiel, path: in.ndjson}\ntransforms:\n  - {type: filter, wher: a}\nsinks: []\n";
+    let ended = bench.run(spec, &[]);
+    assert_eq!(ended.code, 65, "{ended:?}");
+    for words in ["p.pipeline.yaml:1:", "file", "p.pipeline.yaml:3:", "where"] {
+        assert!(ended.error.contains(words), "{words} in {}", ended.error);
+    }
+    let ended = bench.weir(&["run", "none.yaml"]);
+    assert!(
+        ended.code == 65 && ended.error.contains("none.yaml"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_bad_line_in_the_middle_is_kept_aside() {
+    let events = EVENTS.replacen("{\"id\":3", "{\"id\":", 1);
+    let bench = Bench::new().file("in.ndjson", &events);
+    let ended = bench.run(NATIVE, &["--work", "work"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert_eq!(bench.read("out.ndjson"), CLEAN);
+    assert!(ended.error.contains("p partial"), "{}", ended.error);
+    let kept = only_file(&bench.path("work"), "rejects.ndjson");
+    assert!(kept.contains("2026-01-01T00:00:02Z"), "{kept}");
+    // The same, where a plugin reads the lines.
+    let plugin = guests::path("examples/clean-events.wasm");
+    let ended = bench.run(PLUGIN, &["--plugin", plugin.to_str().unwrap()]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert_eq!(bench.read("out.ndjson"), CLEAN);
+}
+
+/// The content of the one file of this name below a folder.
+fn only_file(folder: &Path, name: &str) -> String {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.file_name().unwrap() == name => found.push(path),
+                false => {}
+            }
+        }
+    }
+    assert_eq!(found.len(), 1, "{found:?}");
+    fs::read_to_string(&found[0]).unwrap()
+}
+
+#[test]
+fn too_many_rejects_fail_the_run() {
+    let bench = Bench::new().file("in.ndjson", "{\"a\":1}\nx\n{\"a\":2}\n");
+    let spec = "source: {type: file, path: in.ndjson}\ntransforms: [{type: columns, keep: [a]}]\nsinks: [{type: file, path: out.ndjson}]\n";
+    let (code, record) = bench.record(&format!("{spec}errors: {{max_rejects: 0}}\n"), &[]);
+    assert_eq!(
+        (code, &record["state"]),
+        (1, &json!("failed")),
+        "{record:#}"
+    );
+    assert!(
+        !bench.path("out.ndjson").exists(),
+        "half a file must not show"
+    );
+    let (code, record) = bench.record(&format!("{spec}errors: {{max_rejects: 50%}}\n"), &[]);
+    assert_eq!(
+        (code, &record["state"]),
+        (3, &json!("partial")),
+        "{record:#}"
+    );
+    assert_eq!(bench.read("out.ndjson"), "{\"a\":1}\n{\"a\":2}\n");
+    let (code, _) = bench.record(&format!("{spec}errors: {{on_reject: fail}}\n"), &[]);
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn a_record_of_a_gibibyte_is_not_held() {
+    use std::io::{Seek, SeekFrom, Write};
+    let bench = Bench::new();
+    let mut file = fs::File::create(bench.path("in.ndjson")).unwrap();
+    file.write_all(b"{\"a\":1}\n{\"a\":\"").unwrap();
+    // Sparse: it takes no room on the disk.
+    file.seek(SeekFrom::Current(1 << 30)).unwrap();
+    file.write_all(b"\"}\n{\"a\":2}\n").unwrap();
+    let spec = "source: {type: file, path: in.ndjson}\ntransforms: [{type: columns, keep: [a]}]\nsinks: [{type: file, path: out.ndjson}]\n";
+    let ended = bench.run(spec, &[]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert_eq!(bench.read("out.ndjson"), "{\"a\":1}\n{\"a\":2}\n");
+    assert!(ended.error.contains("record 2"), "{}", ended.error);
+    assert!(ended.peak_mib < 128, "{} MiB", ended.peak_mib);
+}
+
+#[test]
+fn csv_with_ragged_rows_and_bad_encoding_goes_on() {
+    let bench = Bench::new().file("in.csv", b"a,b\n1,2\n3\n4,5,6\n\xff,7\n8,9\n");
+    let spec = "source: {type: file, path: in.csv}\nsinks: [{type: file, path: out.ndjson}]\n";
+    let (code, record) = bench.record(spec, &[]);
+    assert_eq!(code, 3, "{record:#}");
+    assert_eq!(stage(&record, "file")["rejected"], 3, "{record:#}");
+    assert_eq!(bench.read("out.ndjson").lines().count(), 2);
+}
+
+/// The actor `stage` as a component file.
+fn actor(bench: &Bench) -> String {
+    let manifest = json!({"id": "stage", "version": "1.0.0"});
+    let path = bench.path("stage.wasm");
+    fs::write(&path, stamp("stage", &manifest)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_plugin_that_breaks_the_contract_ends_the_run_and_nothing_shows() {
+    let bench = Bench::new().file("in.ndjson", "{\"n\":0}\n{\"n\":1}\n");
+    let plugin = actor(&bench);
+    for (does, words) in [
+        ("count", "records that holds"),
+        ("double", "4 records and 0 rejects for 2 records"),
+        ("no_end", "does not end"),
+        ("arrow", "arrow-ipc"),
+        ("last_twice", "twice"),
+        ("past_end", "of 2"),
+        ("lose", "held back 2 records and returned 0"),
+        ("trap", "trapped"),
+        ("spin", "limit"),
+    ] {
+        let spec = format!(
+            "source: {{type: file, path: in.ndjson}}\ntransforms: [{{type: plugin, plugin: stage, config: {{does: {does}}}}}]\nsinks: [{{type: file, path: out.ndjson}}]\n"
+        );
+        let (code, record) = bench.record(&spec, &["--plugin", &plugin]);
+        let said = record["error"].to_string();
+        assert_eq!(code, 1, "{does}: {record:#}");
+        assert!(
+            said.contains(words) && said.contains("stage@1.0.0"),
+            "{does}: {said}"
+        );
+        assert!(!bench.path("out.ndjson").exists(), "{does}");
+    }
+}
+
+#[test]
+fn a_plugin_that_returns_no_json_is_found_out_by_who_reads_it() {
+    let bench = Bench::new().file("in.ndjson", "{\"n\":0}\n{\"n\":1}\n");
+    let plugin = actor(&bench);
+    let spec = "source: {type: file, path: in.ndjson}\ntransforms: [{type: plugin, plugin: stage, config: {does: no_json}}, {type: columns, keep: [n]}]\nsinks: [{type: file, path: out.ndjson}]\n";
+    let (code, record) = bench.record(spec, &["--plugin", &plugin]);
+    assert_eq!(code, 3, "{record:#}");
+    assert_eq!(stage(&record, "columns")["rejected"], 2, "{record:#}");
+}
+
+#[test]
+fn a_plugin_may_be_source_and_sink() {
+    let bench = Bench::new();
+    let plugin = actor(&bench);
+    let spec = "source: {type: plugin, plugin: stage, config: {records: 2500}}\nsinks: [{type: plugin, name: taken, plugin: stage}, {type: file, path: out.ndjson}]\n";
+    let (code, record) = bench.record(spec, &["--plugin", &plugin]);
+    assert_eq!(code, 0, "{record:#}");
+    assert_eq!(bench.read("out.ndjson").lines().count(), 2500);
+    assert_eq!(stage(&record, "taken")["records_out"], 2500);
+}
+
+#[test]
+fn a_sink_that_is_broken_does_not_stop_the_other() {
+    let bench = Bench::new().file("in.ndjson", "{\"n\":0}\n{\"n\":1}\n");
+    let plugin = actor(&bench);
+    let spec = "source: {type: file, path: in.ndjson}\nsinks:\n  - {type: plugin, name: bad, plugin: stage, config: {does: trap}}\n  - {type: file, name: good, path: out.ndjson}\n";
+    let (code, record) = bench.record(spec, &["--plugin", &plugin, "--work", "work"]);
+    assert_eq!(
+        (code, &record["state"]),
+        (3, &json!("partial")),
+        "{record:#}"
+    );
+    assert_eq!(bench.read("out.ndjson").lines().count(), 2);
+    assert_eq!(stage(&record, "bad")["undelivered"], 2, "{record:#}");
+    let kept = only_file(&bench.path("work"), "bad.undelivered.ndjson");
+    assert_eq!(kept.lines().count(), 2, "{kept}");
+}
