@@ -8,10 +8,13 @@ use crate::nearest::{instead, quoted};
 use crate::spec::Checker;
 use crate::templates::pointer;
 
+/// Where the values stand in a request.
+const ROOT: &str = "/parameters";
+
 /// The values of a run: those given, and the defaults of the others, in the order they are declared.
 ///
 /// # Errors
-/// All that is wrong, each at the pointer of its parameter: names that are not declared, values that do not fit, values that are missing.
+/// All that is wrong, each at `/parameters/<name>`, or below: names that are not declared, values that do not fit, values that are missing.
 pub fn complete(
     declared: &[Parameter],
     given: &Map<String, Value>,
@@ -22,15 +25,15 @@ pub fn complete(
         if !declared.iter().any(|p| p.name == *name) {
             let instead = instead(name, names.clone());
             let message = format!("the pipeline has no parameter {}{instead}", quoted(name));
-            wrong.push(Misfit::new(pointer("", name), message));
+            wrong.push(Misfit::new(pointer(ROOT, name), message));
         }
     }
     let mut values = Map::new();
     for parameter in declared {
-        let at = pointer("", &parameter.name);
+        let at = pointer(ROOT, &parameter.name);
         match (given.get(&parameter.name), &parameter.default) {
             (Some(value), _) => {
-                wrong.extend(fit(parameter, value));
+                wrong.extend(fit(parameter, value, &at));
                 values.insert(parameter.name.clone(), value.clone());
             }
             (None, Some(default)) => {
@@ -64,15 +67,14 @@ pub fn from_texts(declared: &[Parameter], given: &[(String, String)]) -> Map<Str
     typed.collect()
 }
 
-/// What does not fit of a value, pointers from the map of all values.
-pub(crate) fn fit(parameter: &Parameter, value: &Value) -> Vec<Misfit> {
-    let at = pointer("", &parameter.name);
+/// What does not fit of a value that stands at `at`.
+pub(crate) fn fit(parameter: &Parameter, value: &Value, at: &str) -> Vec<Misfit> {
     match Checker::new(&parameter.schema) {
         Ok(checker) => {
             let findings = checker.check_named(value, &parameter.name);
             findings
                 .into_iter()
-                .map(|f| Misfit::from(f.below(&at)))
+                .map(|f| Misfit::from(f.below(at)))
                 .collect()
         }
         Err(e) => vec![Misfit::new(
@@ -144,10 +146,14 @@ mod tests {
             assert_eq!(said[i].0, at);
             assert!(said[i].1.contains(words), "{said:?}");
         };
-        check(0, "/day", "no parameter \"day\"; did you mean \"days\"?");
-        check(1, "/city", "`city` is needed");
-        check(2, "/days", "`days` is 0; at least 1");
-        check(3, "/deep/x", "`x` is \"a\"; a number is allowed");
+        check(
+            0,
+            "/parameters/day",
+            "no parameter \"day\"; did you mean \"days\"?",
+        );
+        check(1, "/parameters/city", "`city` is needed");
+        check(2, "/parameters/days", "`days` is 0; at least 1");
+        check(3, "/parameters/deep/x", "`x` is \"a\"; a number is allowed");
         assert_eq!(said.len(), 4);
     }
 

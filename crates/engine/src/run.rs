@@ -6,7 +6,6 @@ mod flow;
 mod lines;
 pub(crate) mod meter;
 mod open;
-pub(crate) mod parameters;
 mod plugin;
 mod preview;
 mod rejects;

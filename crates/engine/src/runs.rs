@@ -21,7 +21,8 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use crate::options::RunOptions;
-use crate::run::{Job, parameters};
+use crate::parameters;
+use crate::run::Job;
 use crate::{Engine, timescope};
 pub use backfill::{Backfill, BackfillError};
 use book::Book;
@@ -172,7 +173,7 @@ impl Engine {
         trigger: &Trigger,
     ) -> Result<Job, SubmitError> {
         let mut wrong = Vec::new();
-        let parameters = match parameters::checked(&pipeline.parameters, &trigger.parameters) {
+        let parameters = match parameters::complete(&pipeline.parameters, &trigger.parameters) {
             Ok(values) => values,
             Err(misfits) => {
                 wrong = misfits;

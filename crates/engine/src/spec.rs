@@ -22,6 +22,7 @@ use model::pipeline::Pipeline;
 use model::plugin::Role;
 use model::stage::Natives;
 
+pub(crate) use condition::{NAMES as CONDITION_NAMES, compile as compile_condition};
 pub use cycles::uses;
 pub use problems::Problem;
 pub use schema::schema;

@@ -8,10 +8,10 @@ use model::run::{RunRecord, RunState, Started};
 use serde_json::Map;
 
 use super::condition::Condition;
-use super::parameters::checked;
 use super::retry::Tries;
 use super::{End, Failure, Job};
 use crate::Engine;
+use crate::parameters::complete;
 use crate::runs::backfill::Windows;
 use crate::runs::entry::Entry;
 use crate::runs::listed;
@@ -313,7 +313,7 @@ async fn ended(entry: &Entry, part: Arc<Entry>) -> RunRecord {
 fn given(pipeline: &Pipeline, job: &Job) -> Result<Map<String, serde_json::Value>, String> {
     let names = pipeline.parameters.iter().map(|p| &p.name);
     let known = names.filter_map(|n| Some((n.clone(), job.parameters.get(n)?.clone())));
-    checked(&pipeline.parameters, &known.collect()).map_err(|wrong| listed(&wrong))
+    complete(&pipeline.parameters, &known.collect()).map_err(|wrong| listed(&wrong))
 }
 
 fn has_failed(run: &RunRecord) -> bool {

@@ -8,44 +8,14 @@ use serde_json::{Map, Number, Value, json};
 
 use model::run::{Covered, RunRecord};
 
-/// Most bytes of a condition: it is evaluated without a bound of its own, over values that are small.
-const MAX: usize = 4 * 1024;
-/// How deep brackets may nest.
-const DEPTH: usize = 64;
-const NAMES: [&str; 3] = ["params", "window", "previous"];
+use crate::spec::CONDITION_NAMES;
 
 /// A condition that was read.
 pub(crate) struct Condition(Program);
 
 impl Condition {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if text.len() > MAX {
-            return Err(format!(
-                "the condition has {} bytes; {MAX} are allowed",
-                text.len()
-            ));
-        }
-        if depth(text) > DEPTH {
-            return Err(format!(
-                "the condition's brackets nest more than {DEPTH} deep"
-            ));
-        }
-        // The parser is a library's: what it cannot take is an error of whoever wrote the condition, whatever it does then.
-        let parsed = catch_unwind(|| Program::compile(text));
-        let program = match parsed {
-            Ok(Ok(program)) => program,
-            Ok(Err(errors)) => return Err(format!("the condition {text:?} is no CEL: {errors}")),
-            Err(_) => return Err(format!("the condition {text:?} is no CEL")),
-        };
-        let references = program.references();
-        let strange = references.variables();
-        let strange = strange.into_iter().find(|name| !NAMES.contains(name));
-        if let Some(name) = strange {
-            return Err(format!(
-                "the condition {text:?} names {name:?}; there are {}",
-                NAMES.join(", ")
-            ));
-        }
+        let program = crate::spec::compile_condition(text, &[])?;
         Ok(Self(program))
     }
 
@@ -60,7 +30,7 @@ impl Condition {
         let window = window.map_or(Value::Null, |w| json!(w));
         let previous = previous.map_or(Value::Null, summary);
         let parameters = Value::Object(parameters.clone());
-        for (name, value) in NAMES.iter().zip([parameters, window, previous]) {
+        for (name, value) in CONDITION_NAMES.iter().zip([parameters, window, previous]) {
             context.add_variable_from_value(*name, to_cel(value));
         }
         let done = catch_unwind(AssertUnwindSafe(|| self.0.execute(&context)));
@@ -84,20 +54,6 @@ fn summary(run: &RunRecord) -> Value {
         "records_out": counts.records_out,
         "rejected": counts.rejected,
     })
-}
-
-fn depth(text: &str) -> usize {
-    let mut deepest = 0;
-    let mut now = 0_usize;
-    for byte in text.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => now += 1,
-            b')' | b']' | b'}' => now = now.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(now);
-    }
-    deepest
 }
 
 fn to_cel(value: Value) -> Cel {

@@ -10,15 +10,17 @@ use model::hooks::Point;
 use model::id::{PipelineId, PluginId};
 use model::pipeline::{Flow, OnReject, Pipeline, StageKind, StageSpec, Work};
 use model::plugin::Role;
+use model::ports::References;
 use model::run::Part;
 use model::stage::{Context, Described, SinkKind, SourceKind, Takes, TransformKind};
 use serde_json::{Map, Value, json};
 
 use super::plugin::{Held, Sizes};
 use super::retry::Tries;
-use super::{Failure, Job, meter::Meter, parameters};
+use super::{Failure, Job, meter::Meter};
 use crate::Engine;
 use crate::hooks::step;
+use crate::parameters;
 use crate::pipelines::validate::{refusal, shown, unknown, word};
 use crate::runs::entry::Entry;
 use crate::runs::listed;
@@ -160,7 +162,9 @@ impl Within<'_> {
             Some(Value::Object(given)) => given.clone(),
             _ => Map::new(),
         };
-        let parameters = parameters::checked(&found.pipeline.parameters, &given)
+        let given = templates::fill(&given, &self.values, &NoReferences)
+            .map_err(|wrong| fails(listed(&wrong)))?;
+        let parameters = parameters::complete(&found.pipeline.parameters, &given)
             .map_err(|wrong| fails(listed(&wrong)))?;
         let inner = Within {
             engine: self.engine,
@@ -380,6 +384,18 @@ impl Openers<'_> {
         let filled = filling.await.map_err(|e| planned.fails(e.to_string()))?;
         let filled = filled.map_err(|wrong| planned.fails(listed(&wrong)))?;
         Ok(Value::Object(filled).to_string())
+    }
+}
+
+/// Values that go on to another pipeline hold no secrets: they are shown with its runs.
+#[derive(Debug)]
+struct NoReferences;
+
+impl References for NoReferences {
+    fn get(&self, reference: &str) -> Result<String, String> {
+        Err(format!(
+            "${{{reference}}} cannot be a parameter of a pipeline"
+        ))
     }
 }
 

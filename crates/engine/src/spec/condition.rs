@@ -1,30 +1,41 @@
-//! Conditions of compositions, checked: CEL over the names there are. What they give is the run's business.
+//! Conditions of compositions, read and checked: CEL over the names there are. What they give is the run's business.
 
+use std::panic::catch_unwind;
+
+use cel::Program;
 use model::pipeline::Parameter;
 
 use crate::nearest::{instead, quoted};
 
-/// Most bytes of a condition.
+/// Most bytes of a condition: it is evaluated without a bound of its own, over values that are small.
 const MAX: usize = 4_096;
+/// How deep brackets may nest.
+const MAX_DEPTH: usize = 64;
 /// What a condition may name.
-const NAMES: [&str; 3] = ["params", "window", "previous"];
+pub(crate) const NAMES: [&str; 3] = ["params", "window", "previous"];
 
-/// Checks a condition.
-pub(super) fn check(text: &str, parameters: &[Parameter]) -> Result<(), String> {
+/// Reads a condition.
+pub(crate) fn compile(text: &str, parameters: &[Parameter]) -> Result<Program, String> {
     let given = quoted(text);
     if text.len() > MAX {
         return Err(format!("the condition has more than {MAX} bytes"));
     }
-    let program = cel::Program::compile(text).map_err(|e| {
-        let said = e.to_string();
-        let first = said
-            .lines()
-            .map(str::trim)
-            .find(|l| !l.is_empty())
-            .unwrap_or_default()
-            .to_owned();
-        format!("{given} is no CEL expression: {first}")
-    })?;
+    if depth(text) > MAX_DEPTH {
+        return Err(format!(
+            "the condition's brackets nest more than {MAX_DEPTH} deep"
+        ));
+    }
+    // The parser is a library's: what it cannot take is an error of whoever wrote the condition, whatever it does then.
+    let program = match catch_unwind(|| Program::compile(text)) {
+        Ok(Ok(program)) => program,
+        Ok(Err(errors)) => {
+            let said = errors.to_string();
+            let first = said.lines().map(str::trim).find(|line| !line.is_empty());
+            let first = first.unwrap_or("it cannot be read");
+            return Err(format!("the condition {given} is no CEL: {first}"));
+        }
+        Err(_) => return Err(format!("the condition {given} is no CEL")),
+    };
     let references = program.references();
     let mut named = references.variables();
     named.sort_unstable();
@@ -40,12 +51,25 @@ pub(super) fn check(text: &str, parameters: &[Parameter]) -> Result<(), String> 
                 None => instead(name, NAMES.into_iter()),
             };
             return Err(format!(
-                "{given} names {}, which is nothing here{instead}",
+                "the condition {given} names {}, which is nothing here{instead}",
                 quoted(name)
             ));
         }
     }
-    Ok(())
+    Ok(program)
+}
+
+fn depth(text: &str) -> usize {
+    let (mut deepest, mut now) = (0, 0_usize);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => now = now.saturating_add(1),
+            b')' | b']' | b'}' => now = now.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(now);
+    }
+    deepest
 }
 
 /// The names that macros give the entries they look at, as `x` in `list.exists(x, x > 1)`.
@@ -75,17 +99,17 @@ mod tests {
             "previous.state == 'succeeded' || window.start < '2026'",
             "[1, 2].exists(x, x == previous.rejected)",
         ] {
-            assert_eq!(check(good, &parameters), Ok(()), "{good}");
+            assert!(compile(good, &parameters).is_ok(), "{good}");
         }
         for (bad, words) in [
-            ("", "no CEL expression"),
-            ("params.full &&", "no CEL expression"),
+            ("", "is no CEL"),
+            ("params.full &&", "is no CEL"),
             ("full", "did you mean \"params.full\"?"),
             ("previos.state == 'x'", "did you mean \"previous\"?"),
-            (&"(".repeat(4_000), "no CEL expression"),
+            (&"(".repeat(4_000), "64 deep"),
             (&"x".repeat(5_000), "4096 bytes"),
         ] {
-            let said = check(bad, &parameters).unwrap_err();
+            let said = compile(bad, &parameters).err().unwrap_or_default();
             assert!(said.contains(words), "{bad}: {said}");
         }
     }

@@ -249,13 +249,9 @@ impl Said {
         } else if let Err(e) = Checker::new(&parameter.schema) {
             self.value(at, format!("`{}` is no JSON Schema: {e}", parameter.name));
         } else if let Some(default) = &parameter.default {
-            for misfit in fit(&parameter, default) {
-                let own = pointer("", &parameter.name);
-                let below = misfit.pointer.strip_prefix(&own).unwrap_or_default();
-                self.value(
-                    format!("{at}/default{below}"),
-                    format!("the default does not fit: {}", misfit.message),
-                );
+            for misfit in fit(&parameter, default, &format!("{at}/default")) {
+                let message = format!("the default does not fit: {}", misfit.message);
+                self.value(misfit.pointer, message);
             }
         }
         parameter

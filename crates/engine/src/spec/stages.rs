@@ -333,7 +333,9 @@ fn pipeline_source(
         );
         reader.said.value(at, message);
     }
-    Some((StageKind::Pipeline(id), Map::new()))
+    let given = source.parameters.map(Value::Object);
+    let options = given.map(|given| ("parameters".to_owned(), given));
+    Some((StageKind::Pipeline(id), options.into_iter().collect()))
 }
 
 /// Options as one of our own types.

@@ -452,7 +452,7 @@ sequential:
             "5:25: `path` is missing",
             "5:46: unknown key `pth`; did you mean \"path\"?",
             "6:24: unknown key `quue`; did you mean \"queue\"?",
-            "6:59: \"full\" names \"full\", which is nothing here; there are: params, window, previous",
+            "6:59: the condition \"full\" names \"full\", which is nothing here; there are: params, window, previous",
             "6:72: `pipeline` is missing",
             "7:12: the id x is there twice",
             "7:21: `name` is a list of 0; a text is allowed",
@@ -672,7 +672,7 @@ fn the_published_schema_agrees() {
         SMALL,
         "sequential: {pipelines: [a, {retry: {pipeline: b, max_retries: 2}}]}",
         "trigger: {cron: 0 2 * * *, zone: Europe/Berlin}\ntimescope: {every: month}\nsource: {type: rows, path: a, limit: '{{params.n}}', retry: {tries: 2}}\nsinks: [{type: plugin, plugin: x, config: {a: 1}, name: n, on_reject: fail}]\nparameters: {n: {type: integer, default: 1}}\nlimits: {batch_bytes: 1MiB, deadline: 10m}\nerrors: {max_rejects: 1%, on_reject: skip_batch, retry: {first: 1s, jitter: 0.1}}\npersistence: {rejects: false}\nstatus: paused",
-        "source: {type: pipeline, pipeline: a}\nsink: {type: store, table: t}\ntransforms: [{type: pick, fields: [a]}]",
+        "source: {type: pipeline, pipeline: a, parameters: {x: 1}}\nsink: {type: store, table: t}\ntransforms: [{type: pick, fields: [a]}]",
         "conditional: {condition: 'true', then: {source: {type: rows, path: a}, sink: {type: store, table: t}}, else: b}",
     ];
     for text in good {
@@ -707,4 +707,32 @@ fn the_published_schema_agrees() {
         );
         assert!(read_alone(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn the_examples_of_the_guide_are_specs() {
+    let natives = kinds::anything();
+    let published = schema(&natives);
+    let validator = jsonschema::draft202012::new(&published).unwrap();
+    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pipeline-guide/");
+    let mut count = 0;
+    for page in ["spec.md", "timescope.md"] {
+        let text = std::fs::read_to_string(format!("{guide}{page}")).unwrap();
+        for block in text.split("```yaml\n").skip(1) {
+            let example = block.split("```").next().unwrap();
+            assert_eq!(
+                read(example, page, &natives, &Alone).map(|_| ()),
+                Ok(()),
+                "{example}"
+            );
+            let value = located::read(example).unwrap().0.value;
+            let errors: Vec<_> = validator
+                .iter_errors(&value)
+                .map(|e| e.to_string())
+                .collect();
+            assert!(errors.is_empty(), "{example}: {errors:?}");
+            count += 1;
+        }
+    }
+    assert!(count > 4, "{count} examples were found");
 }

@@ -159,7 +159,7 @@ impl Reader<'_> {
         }
         if let Some(written) = parts.conditional {
             let at = format!("{at}/conditional");
-            let good = condition::check(&written.condition, inner.parameters);
+            let good = condition::compile(&written.condition, inner.parameters).map(drop);
             self.said.take(format!("{at}/condition"), good);
             let then = self.step(&written.then.0, &format!("{at}/then"), "then", inner);
             let otherwise = written

@@ -358,6 +358,8 @@ pub(super) enum EncodingWord {
 pub(super) struct PipelineSource {
     /// The pipeline whose records, after its transforms, this one goes on with. Its own sinks are left out.
     pub(super) pipeline: String,
+    /// What it is given for its parameters.
+    pub(super) parameters: Option<Map<String, Value>>,
 }
 
 /// A length of time: numbers with units.

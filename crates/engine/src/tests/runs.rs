@@ -710,7 +710,7 @@ async fn open_stages_of_a_plugin_are_bounded() {
     bench.engine.sync().await;
     let x = json!({"plugin": "x"});
     let run = bench
-        .run(flow(source(40), &[x.clone()], &[json!({})]))
+        .run(flow(source(40), std::slice::from_ref(&x), &[json!({})]))
         .await;
     assert_eq!(
         run.state,
