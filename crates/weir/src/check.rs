@@ -1,7 +1,8 @@
-//! `weir check`: reads host configurations and loads components as a host would, and says what they are and all that is wrong with them.
+//! `weir check`: reads host configurations and pipeline specs and loads components as a host would, and says what they are and all that is wrong with them.
 
 pub(crate) mod asked;
 mod report;
+mod spec;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,20 +23,24 @@ use crate::one_file::{NoValves, OneFile, file_name};
 use crate::wiring::Reach;
 use crate::{Failure, config, logs, say, wiring};
 use report::Report;
+use spec::Specs;
 
 /// Checks every file; fails at the end if any was bad.
 pub(crate) fn run(arguments: &CheckArgs) -> Result<(), Failure> {
     logs::start(Some("error"));
     let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let specs = Specs::new(&arguments.files, arguments.config.as_deref())?;
     let (mut bad, mut reports) = (Vec::new(), Vec::new());
     for file in &arguments.files {
         let report = if file.extension().is_some_and(|e| e == "toml") {
             Report::of_config(file, check_config(file))
+        } else if spec::is_spec(file) {
+            Report::of_spec(file, specs.check(file))
         } else {
             runtime.block_on(check_component(file, arguments.config.as_deref()))
         };
         if !arguments.json {
-            if report.refused.is_empty() {
+            if report.is_good() {
                 say(&report.to_string());
             } else {
                 bad.push(report.to_string());
@@ -46,9 +51,9 @@ pub(crate) fn run(arguments: &CheckArgs) -> Result<(), Failure> {
     if arguments.json {
         let all = serde_json::to_string_pretty(&reports).context("a report is no JSON")?;
         say(&all);
-        bad.push("not every file would do; the reasons are in \"refused\"".into());
+        bad.push("not every file would do; the reasons are in \"refused\" and \"problems\"".into());
     }
-    if reports.iter().all(|r| r.refused.is_empty()) {
+    if reports.iter().all(Report::is_good) {
         Ok(())
     } else {
         Err(Failure::Data(bad.join("\n")))
@@ -74,6 +79,14 @@ pub(crate) fn host_config(file: Option<&Path>, data: Option<&Path>) -> Result<Co
         ..ServeArgs::default()
     };
     config::load(&arguments, &|name| std::env::var(name).ok())
+}
+
+/// Prints the schema of pipeline specs.
+pub(crate) fn schema() -> Result<(), Failure> {
+    let schema = engine::spec::schema(&spec::stages()?);
+    let text = serde_json::to_string_pretty(&schema).context("the schema is no JSON")?;
+    say(&text);
+    Ok(())
 }
 
 /// Loads one component in a host of its own, whose data is thrown away.

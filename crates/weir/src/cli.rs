@@ -28,10 +28,12 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the plugins of a folder over HTTP
     Serve(ServeArgs),
-    /// Check host configurations and plugins, without serving them
+    /// Check pipeline specs, host configurations and plugins, without serving them
     Check(CheckArgs),
     /// Run a data pipeline once, here, and show what it did
     Run(Box<RunArgs>),
+    /// Print the JSON Schema of pipeline specs, for editors
+    Schema,
     /// Call one plugin once and show its answer and what it used
     Invoke(Box<InvokeArgs>),
     /// Start a plugin: a project that builds and has tests
@@ -118,10 +120,10 @@ pub(crate) struct ServeArgs {
 /// The options of `check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Host configurations (`.toml`) and components (`.wasm`); settings beside a component are checked with it
+    /// Pipeline specs (`.yaml`, `.yml`, `.json`), host configurations (`.toml`) and components (`.wasm`); settings beside a component are checked with it. Specs may name each other
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Host configuration whose limits and `[plugins.<id>]` apply to the components
+    /// Host configuration whose limits and `[plugins.<id>]` apply to the components; plugins that specs name are looked for in its folders. Without it, only the form of their ids is checked
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Answer with JSON, a list with an entry for each file

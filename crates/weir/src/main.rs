@@ -71,6 +71,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Run(arguments) => run::run(*arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Schema => check::schema(),
         Command::Invoke(arguments) => invoke::run(*arguments),
         Command::New(arguments) => author::new::run(arguments),
         Command::Build(arguments) => author::build::run(&arguments),

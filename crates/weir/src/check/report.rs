@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
+use engine::spec::Problem;
 use engine::{PluginState, PluginStatus};
+use model::id::PipelineId;
 use model::limits::Limit;
 use model::manifest::Manifest;
 use model::plugin::About;
@@ -21,6 +23,12 @@ pub(super) struct Report {
     /// Of a host configuration: what it comes to.
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<String>,
+    /// Of a pipeline spec: which pipeline it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pipeline: Option<String>,
+    /// Of a pipeline spec: all that is wrong with it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     plugin: Option<Plugin>,
 }
@@ -78,6 +86,21 @@ impl Report {
             Err(why) => return report.with_refusal(why),
         }
         report
+    }
+
+    /// A pipeline spec.
+    pub(super) fn of_spec(file: &Path, outcome: Result<PipelineId, Vec<Problem>>) -> Self {
+        let mut report = Self::empty(file);
+        match outcome {
+            Ok(id) => report.pipeline = Some(id.as_str().to_owned()),
+            Err(problems) => report.problems = problems,
+        }
+        report
+    }
+
+    /// Would a host take it?
+    pub(super) fn is_good(&self) -> bool {
+        self.refused.is_empty() && self.problems.is_empty()
     }
 
     /// A component of which nothing is known but why.
@@ -172,6 +195,8 @@ impl Report {
             file: file.display().to_string(),
             refused: Vec::new(),
             config: None,
+            pipeline: None,
+            problems: Vec::new(),
             plugin: None,
         }
     }
@@ -179,6 +204,14 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.problems.is_empty() {
+            // A line each, as compilers have them: editors find the place.
+            let lines = self
+                .problems
+                .iter()
+                .map(|p| plain(&p.to_string()).replace('\n', " "));
+            return write!(f, "{}", lines.collect::<Vec<_>>().join("\n"));
+        }
         match self.refused.as_slice() {
             [] => write!(f, "{}: ok", self.file)?,
             // A single reason without more to say fits on the line.
@@ -195,6 +228,9 @@ impl fmt::Display for Report {
         }
         if let Some(config) = &self.config {
             write!(f, "\n  {config}")?;
+        }
+        if let Some(id) = &self.pipeline {
+            write!(f, "\n  the pipeline {id}")?;
         }
         self.plugin.as_ref().map_or(Ok(()), |plugin| plugin.fmt(f))
     }

@@ -1,0 +1,171 @@
+//! Pipeline specs: read as a server would, with all that is wrong. Pipelines they name are looked for among the files that are checked with them, plugins in the folders
+//! of a host configuration.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use adapters::clock::SystemClock;
+use adapters::http::HyperEgress;
+use adapters::stages::{Console, StagePorts, natives};
+use anyhow::Context;
+use engine::Stages;
+use engine::spec::{self, Alone, Known, Problem};
+use model::id::{PipelineId, PluginId};
+use model::pipeline::Pipeline;
+use model::plugin::Role;
+use model::stage::Natives;
+
+use super::{Seen, host_config};
+
+/// Is this a spec, by its name?
+pub(super) fn is_spec(file: &Path) -> bool {
+    let extension = file.extension().and_then(|e| e.to_str());
+    extension.is_some_and(|e| ["yaml", "yml", "json"].contains(&e))
+}
+
+/// The native stages there are. None of them is opened.
+pub(crate) fn stages() -> anyhow::Result<Natives> {
+    let ports = StagePorts {
+        egress: Arc::new(HyperEgress::new()?),
+        clock: Arc::new(SystemClock::new()),
+        program: std::env::current_exe().context("cannot find this program")?,
+        console: Console::new(std::io::stdout(), None),
+    };
+    let convert = Stages::none(PathBuf::new()).natives.convert;
+    Ok(natives(&ports, convert))
+}
+
+/// Checks specs, which may name each other.
+pub(super) struct Specs {
+    natives: Natives,
+    pipelines: BTreeMap<PipelineId, Arc<Pipeline>>,
+    /// Whose plugins folders say which plugins there are.
+    config: Option<PathBuf>,
+    plugins: OnceCell<Option<Vec<(PluginId, Vec<Role>)>>>,
+}
+
+impl Specs {
+    pub(super) fn new(files: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Self> {
+        let natives = stages()?;
+        let mut pipelines = BTreeMap::new();
+        for file in files.iter().filter(|file| is_spec(file)) {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let name = file.display().to_string();
+            if let Ok(pipeline) = spec::read(&text, &name, &natives, &Alone) {
+                pipelines.insert(pipeline.id.clone(), Arc::new(pipeline));
+            }
+        }
+        Ok(Self {
+            natives,
+            pipelines,
+            config: config.map(Path::to_owned),
+            plugins: OnceCell::new(),
+        })
+    }
+
+    /// Which pipeline a spec is, or all that is wrong with it.
+    pub(super) fn check(&self, file: &Path) -> Result<PipelineId, Vec<Problem>> {
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            vec![Problem {
+                file: name.clone(),
+                line: 1,
+                column: 1,
+                pointer: String::new(),
+                message: format!("cannot be read: {e}"),
+            }]
+        })?;
+        let pipeline = spec::read(&text, &name, &self.natives, self)?;
+        Ok(pipeline.id)
+    }
+}
+
+impl Known for Specs {
+    fn plugins(&self) -> Option<Vec<(PluginId, Vec<Role>)>> {
+        let config = self.config.as_deref()?;
+        self.plugins.get_or_init(|| plugins(config).ok()).clone()
+    }
+
+    fn pipelines(&self) -> Option<Vec<PipelineId>> {
+        // Others may be on the server.
+        None
+    }
+
+    fn pipeline(&self, id: &PipelineId) -> Option<Arc<Pipeline>> {
+        self.pipelines.get(id).cloned()
+    }
+}
+
+/// The plugins in the folders of a configuration. One that says nothing of itself is left out: it is no stage.
+fn plugins(config: &Path) -> anyhow::Result<Vec<(PluginId, Vec<Role>)>> {
+    let host = host_config(Some(config), None).map_err(anyhow::Error::msg)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let mut found = Vec::new();
+    for folder in host.plugins.all() {
+        let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_none_or(|e| e != "wasm") {
+                continue;
+            }
+            let seen = runtime.block_on(Seen::of(&path, Some(config)));
+            if let Ok(about) = seen.and_then(|seen| Ok(seen.about?)) {
+                found.push((
+                    about.manifest.id.clone(),
+                    about.roles.iter().copied().collect(),
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn specs_are_checked_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = Vec::new();
+        for (name, text) in [
+            (
+                "good.pipeline.yaml",
+                "source: {type: plugin, plugin: feed}\nsink: {type: console}\n",
+            ),
+            ("b.pipeline.yaml", "sequential: {pipelines: [good, c]}\n"),
+            ("c.yml", "retry: {pipeline: b}\n"),
+            (
+                "bad.json",
+                "{\"source\": {\"type\": \"plug\"},\n \"sink\": {\"type\": \"console\"}, \"x\": 1}\n",
+            ),
+            ("plain.txt", ""),
+        ] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            files.push(file);
+        }
+        assert!(is_spec(&files[2]) && !is_spec(&files[4]));
+        let specs = Specs::new(&files, None).unwrap();
+        let said = |i: usize| match specs.check(&files[i]) {
+            Ok(id) => id.to_string(),
+            Err(problems) => {
+                let lines: Vec<_> = problems.iter().map(Problem::to_string).collect();
+                lines
+                    .join("\n")
+                    .replace(&format!("{}/", folder.path().display()), "")
+            }
+        };
+        assert_eq!(said(0), "good");
+        assert_eq!(
+            said(1),
+            "b.pipeline.yaml:1:32: pipelines in a circle: b -> c -> b"
+        );
+        let bad = said(3);
+        assert!(bad.starts_with("bad.json:1:21: there is no source \"plug\"; did you mean \"plugin\"?\nbad.json:2:31: unknown key `x`"), "{bad}");
+        let missing = specs.check(&folder.path().join("no.yaml")).unwrap_err();
+        assert!(missing[0].message.contains("cannot be read"), "{missing:?}");
+    }
+}
