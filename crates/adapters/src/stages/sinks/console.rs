@@ -2,6 +2,8 @@
 //!
 //! What it shows comes from outside: characters that would steer the terminal are shown as what they are.
 
+use std::io::ErrorKind;
+
 use model::BoxFuture;
 use model::data::{Batch, Reject, Writer};
 use model::error::Fault;
@@ -108,9 +110,15 @@ impl Open {
     async fn show(&self, text: Vec<u8>) -> Result<(), Fault> {
         let console = self.console.clone();
         blocking(move || {
-            console.write(&text).map_err(|e| Fault::Transient {
-                message: format!("cannot write to standard output: {e}"),
-                retry_after_ms: None,
+            console.write(&text).map_err(|e| match e.kind() {
+                // Trying again would be of no use.
+                ErrorKind::BrokenPipe => {
+                    Fault::Invalid("nobody reads standard output any more".into())
+                }
+                _ => Fault::Transient {
+                    message: format!("cannot write to standard output: {e}"),
+                    retry_after_ms: None,
+                },
             })
         })
         .await

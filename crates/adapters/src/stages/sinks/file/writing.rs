@@ -417,7 +417,10 @@ impl FilesWriting {
 
     /// Removes numbered files of an earlier run that had more of them: what is left would be taken for a part of this one.
     fn remove_later_numbers(&self) {
-        if self.settings.fail_if_exists || self.is_one_file() {
+        let s = &self.settings;
+        let rotates = s.max_bytes.is_some() || s.max_records.is_some();
+        let reopens = s.format == FileFormat::Parquet && !s.partition_by.is_empty();
+        if s.fail_if_exists || !(rotates || reopens) {
             return;
         }
         let numbers = self.whole.iter().map(|p| (p.folder.as_str(), p.number));
