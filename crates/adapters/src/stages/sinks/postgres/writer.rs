@@ -32,7 +32,7 @@ pub(super) struct PostgresWriter {
     delivery: Option<Delivery>,
 }
 
-/// How far a batch got.
+/// How far the last batch got.
 struct Delivery {
     key: String,
     /// Records of it that are done with.
@@ -125,7 +125,11 @@ impl PostgresWriter {
         }
         // After a failure the connection may be in the middle of something, and is not kept.
         self.session = Some(session);
-        let mut rejects = self.delivery.take().map_or_else(Vec::new, |d| d.rejects);
+        // Remembered, should the batch come again.
+        let mut rejects = self
+            .delivery
+            .as_ref()
+            .map_or_else(Vec::new, |d| d.rejects.clone());
         rejects.sort_by_key(|r| r.index);
         Ok(rejects)
     }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use e2e::guests::root;
 use model::access::{Access, Files};
 use model::data::{Batch, Encoding, Writer};
 use model::error::Fault;
 use model::id::PipelineId;
 use model::run::RunId;
 use model::stage::{Context, Progress, SinkKind};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+
+use crate::stages::conformance::{self, Shows};
 
 /// A context that reaches everything, or these.
 pub(in super::super) fn context(files: Files, databases: Option<Vec<String>>) -> Context {
@@ -107,4 +110,63 @@ pub(in super::super) fn check_fault<T>(result: Result<T, Fault>, code: &str, sai
     for part in said {
         assert!(text.contains(part), "{text:?} should say {part:?}");
     }
+}
+
+/// The options of the example on a sink's page of the guide. The page has a row for every option there is, and for no other.
+pub(in super::super) fn example(kind: &dyn SinkKind) -> Map<String, Value> {
+    let described = kind.described();
+    let page = root().join(format!("docs/pipeline-guide/sinks/{}.md", described.name));
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut rows: Vec<&str> = page
+        .lines()
+        .skip_while(|line| !line.starts_with("| option |"))
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let mut options: Vec<&String> = described.options["properties"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
+    rows.sort_unstable();
+    options.sort_unstable();
+    assert_eq!(rows, options);
+    let yaml = page
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let spec: Value = serde_saphyr::from_str(yaml.unwrap()).unwrap();
+    let mut sink = spec["sinks"][0].as_object().unwrap().clone();
+    assert_eq!(sink.shift_remove("type"), Some(described.name.into()));
+    assert_eq!(kind.check(&Value::Object(sink.clone())), []);
+    sink
+}
+
+/// Checks what every sink has to do, with a table of `n`, `text` and `doc` that has records only with a text. `shown` gives its rows as JSON, a line each.
+pub(in super::super) async fn conform(
+    kind: &dyn SinkKind,
+    options: &Value,
+    clear: &(dyn Fn() + Sync),
+    shown: &(dyn Fn() -> String + Sync),
+) {
+    let records: Vec<Value> = (0..10)
+        .map(|n| match n {
+            4 => json!({"n": n, "text": null, "doc": null}),
+            _ => json!({"n": n, "text": format!("text {n}"), "doc": {"a": [n, null]}}),
+        })
+        .collect();
+    let open = || {
+        let everything = context(Files::Anywhere(std::env::temp_dir()), None);
+        kind.open(options.to_string(), everything)
+    };
+    let rows = || {
+        let rows = shown();
+        let rows: Vec<Value> = rows
+            .lines()
+            .map(|row| serde_json::from_str(row).unwrap())
+            .collect();
+        (!rows.is_empty()).then_some(rows)
+    };
+    let said = conformance::sink(&open, &rows, clear, Shows::AsItComes, &records).await;
+    assert_eq!(said, Ok(()), "{options}");
 }

@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::super::sql::rig::{Sink, check_fault, context};
+use super::super::sql::rig::{Sink, check_fault, conform, context, example};
 use super::{Sqlite, file};
 
 /// A folder with a database in it.
@@ -306,4 +306,31 @@ fn a_full_disk_may_have_room_later() {
         "transient",
         &["data.sqlite: database or disk is full", "no space"],
     );
+}
+
+#[tokio::test]
+async fn the_example_of_the_guide_works() {
+    let db = Database(TempDir::new().unwrap());
+    let mut options = example(&Sqlite);
+    options.insert("path".into(), db.path().into());
+    let mut sink = Sink::open(&Sqlite, &options.into()).await.unwrap();
+    let day = r#"{"date":"2012-01-01","precipitation":0.5}"#;
+    sink.take("1", &[day, day]).await;
+    assert_eq!(db.query("SELECT * FROM weather"), "'2012-01-01'|0.5");
+}
+
+#[tokio::test]
+async fn it_does_what_every_sink_does() {
+    let db = Database::with("CREATE TABLE t (n INTEGER PRIMARY KEY, text TEXT NOT NULL, doc TEXT)");
+    for mode in [json!({}), json!({"mode": "upsert", "key": ["n"]})] {
+        let options = db.options("t", &mode);
+        let clear = || db.connect().execute_batch("DELETE FROM t").unwrap();
+        conform(&Sqlite, &options, &clear, &|| {
+            let shown = db.query(
+                "SELECT json_object('n', n, 'text', text, 'doc', json(doc)) FROM t ORDER BY n",
+            );
+            shown.replace("'{", "{").replace("}'", "}")
+        })
+        .await;
+    }
 }

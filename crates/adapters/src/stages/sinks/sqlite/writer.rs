@@ -33,7 +33,7 @@ struct Open {
     delivery: Option<Delivery>,
 }
 
-/// How far a batch got that is to come again.
+/// How far the last batch got, should it come again.
 struct Delivery {
     key: String,
     done: usize,
@@ -165,12 +165,11 @@ impl Open {
             rejects: Vec::new(),
         });
         let result = self.go_on(&mut delivery, lines);
-        if let Err(fault) = result {
-            self.delivery = Some(delivery);
-            return Err(fault);
-        }
         delivery.rejects.sort_by_key(|r| r.index);
-        Ok(delivery.rejects)
+        let rejects = delivery.rejects.clone();
+        // Remembered, should the batch come again.
+        self.delivery = Some(delivery);
+        result.map(|()| rejects)
     }
 
     /// Writes what is still to be written of a batch, a transaction each `batch_size`.

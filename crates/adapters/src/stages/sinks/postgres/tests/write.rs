@@ -1,5 +1,6 @@
 //! What gets into tables.
 
+use super::super::super::sql::rig::{check_fault, conform, example};
 use super::*;
 
 #[tokio::test]
@@ -197,11 +198,7 @@ async fn names_are_only_names() {
     assert_eq!(db.query("SELECT count(*) FROM victim"), "0");
     let mut sink = sink(&db, "new", json!({"create": true})).await;
     let long = format!("{{\"{}\":1}}", "x".repeat(64));
-    super::super::super::sql::rig::check_fault(
-        sink.push("1", &[&long]).await,
-        "invalid",
-        &["63 bytes"],
-    );
+    check_fault(sink.push("1", &[&long]).await, "invalid", &["63 bytes"]);
 }
 
 #[tokio::test]
@@ -240,4 +237,34 @@ async fn much_and_large_data_go_in() {
         db.query("SELECT id, length(doc->>'text') FROM large ORDER BY id"),
         format!("large|{}\nsmall|", 9 << 20)
     );
+}
+
+#[tokio::test]
+async fn the_example_of_the_guide_works() {
+    let db = Database::start();
+    let mut options = example(&Postgres);
+    options.insert("url".into(), db.url().into());
+    options.shift_remove("password");
+    let mut sink = Sink::open(&Postgres, &options.into()).await.unwrap();
+    let flight = r#"{"carrier":"WN","number":5,"day":"2026-11-01","fare":99.9,"departed_at":"2026-11-01T08:00:00-05:00"}"#;
+    sink.take("1", &[flight, flight]).await;
+    let row = db
+        .query("SET TIME ZONE 'UTC'; SELECT carrier, number, day, fare, departed_at FROM flights");
+    assert_eq!(row, "WN|5|2026-11-01|99.90|2026-11-01 13:00:00+00");
+}
+
+#[tokio::test]
+async fn it_does_what_every_sink_does() {
+    let db = Database::start();
+    run(
+        &db,
+        "CREATE TABLE t (n int PRIMARY KEY, text text NOT NULL, doc jsonb)",
+    );
+    for mode in [json!({}), json!({"mode": "upsert", "key": ["n"]})] {
+        let options = options(&db, "t", &mode);
+        conform(&Postgres, &options, &|| run(&db, "TRUNCATE t"), &|| {
+            db.query("SELECT row_to_json(t) FROM t ORDER BY n")
+        })
+        .await;
+    }
 }
