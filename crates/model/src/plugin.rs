@@ -85,22 +85,6 @@ impl Role {
     pub fn is_main(self) -> bool {
         !matches!(self, Self::Valves | Self::Handover)
     }
-
-    /// Does this version of Weir call it?
-    #[must_use]
-    pub fn is_implemented(self) -> bool {
-        matches!(
-            self,
-            Self::Pipe
-                | Self::Manifold
-                | Self::Filter
-                | Self::Hooks
-                | Self::Subscriber
-                | Self::Peer
-                | Self::Valves
-                | Self::Handover
-        )
-    }
 }
 
 /// What is known of a loaded component.

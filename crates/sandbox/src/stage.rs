@@ -28,7 +28,7 @@ pub(crate) struct Stage {
     cause: Cause,
     /// None after a call that ended in anything but an ordinary answer.
     held: Option<(Instance, ResourceAny)>,
-    /// Fuel burnt by the calls that came back.
+    /// Fuel burnt by its opening and the calls that came back.
     fuel: u64,
 }
 
@@ -51,12 +51,12 @@ impl Stage {
             Ok((instance, resource))
         });
         let opened = take_turn(&plugin, &ongoing, opening).await;
-        let held = Some(opened.map_err(|fault| plugin.error(fault))?);
+        let held = opened.map_err(|fault| plugin.error(fault))?;
         Ok(Self {
             plugin,
             cause,
-            held,
-            fuel: 0,
+            fuel: held.0.burnt(),
+            held: Some(held),
         })
     }
 

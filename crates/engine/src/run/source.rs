@@ -41,12 +41,14 @@ impl Spring {
         reader: Box<dyn Reader>,
         limit: Option<u64>,
     ) -> Self {
+        let fuel = reader.fuel();
+        opener.meter.worked(Duration::ZERO, fuel);
         Self {
             meter: Arc::clone(&opener.meter),
             reader,
             sizes: opener.sizes(),
             is_plugin: opener.is_plugin(),
-            fuel: 0,
+            fuel,
             left: limit,
             seen: 0,
         }

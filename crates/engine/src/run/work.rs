@@ -1,6 +1,7 @@
 //! A worker: takes parcels through a row of transforms, each of which it has for itself, and checks that no record is lost on the way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::data::{Batch, Encoding, Reject, Transformed, Transformer};
 use model::error::Fault;
@@ -39,6 +40,9 @@ impl Station {
         flight: &Flight,
         transformer: Box<dyn Transformer>,
     ) -> Self {
+        // Opening it says nothing of what a record costs.
+        let fuel = transformer.fuel();
+        opener.meter.worked(Duration::ZERO, fuel);
         Self {
             stage,
             meter: Arc::clone(&opener.meter),
@@ -48,7 +52,7 @@ impl Station {
             is_plugin: opener.is_plugin(),
             transformer,
             held: 0,
-            fuel: 0,
+            fuel,
         }
     }
 }

@@ -34,16 +34,7 @@ pub(super) fn check_roles(manifest: &Manifest, roles: &BTreeSet<Role>) -> Result
 
 /// What an operator should know before any grant is looked at.
 pub(super) fn notes(manifest: &Manifest, roles: &BTreeSet<Role>) -> Vec<String> {
-    let mut notes: Vec<_> = roles
-        .iter()
-        .filter(|r| !r.is_implemented())
-        .map(|r| {
-            format!(
-                "its role {} is not called by this version of Weir",
-                r.name()
-            )
-        })
-        .collect();
+    let mut notes = Vec::new();
     if roles.contains(&Role::Hooks) && manifest.hooks.is_empty() {
         notes.push("its role hooks is never called: its manifest names no hooks".into());
     }
