@@ -10,6 +10,8 @@ mod command_line;
 mod compat;
 #[path = "e2e/corpus.rs"]
 mod corpus;
+#[path = "e2e/csv_to_postgres.rs"]
+mod csv_to_postgres;
 #[path = "e2e/dependencies.rs"]
 mod dependencies;
 #[path = "e2e/dependencies_unload.rs"]

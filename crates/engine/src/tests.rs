@@ -11,6 +11,7 @@ mod lifecycle;
 mod logs;
 mod quarantine;
 mod reload;
+mod run_plugins;
 mod runs;
 mod stages;
 mod supervision;

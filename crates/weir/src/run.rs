@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use engine::parameters::from_texts;
 use engine::{Trigger, Which};
 use model::run::{RunId, RunRecord, RunState, StagePreview};
-use serde_json::{Map, Value};
 
 use crate::wiring::Host;
 use crate::{Failure, logs, say};
@@ -111,12 +111,9 @@ async fn show_run(local: &Local, arguments: &RunArgs) -> Result<(), Failure> {
 }
 
 fn trigger(local: &Local, arguments: &RunArgs) -> Trigger {
-    let given = arguments.parameters.iter();
-    let parameters: Map<_, _> = given
-        .map(|(name, value)| (name.clone(), Value::String(value.clone())))
-        .collect();
+    let declared = &local.pipeline.parameters;
     Trigger {
-        parameters,
+        parameters: from_texts(declared, &arguments.parameters),
         window: arguments.window.clone(),
         limit: arguments.limit,
         preview: arguments.preview,

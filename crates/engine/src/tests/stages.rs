@@ -20,7 +20,7 @@ use model::pipeline::{
     TriggerSpec, Work,
 };
 use model::ports::{References, Timer};
-use model::run::RunRecord;
+use model::run::{RunRecord, StageReport};
 use model::stage::{
     Context, Convert, Described, Kind, Misfit, Natives, SinkKind, SourceKind, TransformKind,
 };
@@ -531,4 +531,24 @@ pub(super) fn pipeline(name: &str, work: Work) -> Pipeline {
         },
         work,
     }
+}
+
+pub(super) fn source(count: u64) -> Value {
+    json!({ "count": count })
+}
+
+pub(super) fn report<'a>(run: &'a RunRecord, stage: &str) -> &'a StageReport {
+    run.stages.iter().find(|s| s.name == stage).unwrap()
+}
+
+/// Every record that came in is accounted for.
+pub(super) fn conserved(run: &RunRecord) {
+    for stage in run.stages.iter().skip(1) {
+        let there = stage.records_out + stage.rejected + stage.left_out + stage.undelivered;
+        assert_eq!(stage.records_in, there, "{stage:?}");
+    }
+}
+
+pub(super) fn without(count: u64, gone: impl Fn(u64) -> bool) -> Vec<u64> {
+    (1..=count).filter(|n| !gone(*n)).collect()
 }

@@ -85,7 +85,7 @@ fn what_breaks_the_contract_is_named() {
             "it returned a batch of 6 records that holds 5 lines",
         ),
         ("no_end", "it returned a batch whose last line does not end"),
-        ("arrow", "it returned an arrow-ipc batch; ndjson is taken"),
+        ("arrow", "it returned an arrow-ipc batch that is cut off"),
         (
             "no_json",
             "record 0 that came out: EOF while parsing an object",

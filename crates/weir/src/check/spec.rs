@@ -37,13 +37,17 @@ pub(crate) fn stages() -> anyhow::Result<Natives> {
     Ok(natives(&ports, convert))
 }
 
+/// Plugins and their roles.
+type Plugins = Vec<(PluginId, Vec<Role>)>;
+
 /// Checks specs, which may name each other.
 pub(super) struct Specs {
     natives: Natives,
     pipelines: BTreeMap<PipelineId, Arc<Pipeline>>,
     /// Whose plugins folders say which plugins there are.
     config: Option<PathBuf>,
-    plugins: OnceCell<Option<Vec<(PluginId, Vec<Role>)>>>,
+    /// Looked for when a spec first names one; none: nobody says which there are.
+    plugins: OnceCell<Option<Plugins>>,
 }
 
 impl Specs {
