@@ -23,6 +23,7 @@ mod options;
 mod record;
 mod sinks;
 mod sources;
+mod span;
 mod transforms;
 mod web;
 

@@ -8,7 +8,7 @@ use model::id::PipelineId;
 use model::pipeline::Parameter;
 use model::ports::References;
 use model::run::{Covered, RunId};
-use model::stage::Misfit;
+use model::stage::{Misfit, is_open};
 use serde_json::{Map, Value};
 
 use evaluate::{Evaluator, text_of};
@@ -72,12 +72,6 @@ pub fn check(
         });
     }
     wrong
-}
-
-/// Does a text hold a template or a reference, so that its value is known only in a run?
-#[must_use]
-pub fn is_open(text: &str) -> bool {
-    text.contains("{{") || text.contains("${")
 }
 
 fn check_text(text: &str, parameters: &[Parameter], has_timescope: bool) -> Result<(), String> {

@@ -116,6 +116,12 @@ impl Takes {
     }
 }
 
+/// Does a text in options hold a template (`{{…}}`) or a reference (`${…}`), so that its value is known only when a stage is opened?
+#[must_use]
+pub fn is_open(text: &str) -> bool {
+    text.contains("{{") || text.contains("${")
+}
+
 /// A kind of native stage: its name, and a check of options without opening anything. Strings in options may hold templates (`{{…}}`) and references
 /// (`${…}`) when they are checked; they are filled in when a stage is opened.
 pub trait Kind: Send + Sync + fmt::Debug {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adapters::clock::SystemClock;
-
 use adapters::folder::FolderStore;
 use adapters::http::HyperEgress;
 use adapters::references::AllowedReferences;
@@ -21,6 +20,7 @@ use model::grants::HttpGrant;
 use model::limits::{Limit, Limits};
 use model::plugin::Loader;
 use model::ports::{self, Clock, ComponentStore, Egress, EgressPolicy, References, ValveStore};
+use model::stage::Natives;
 use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
 use server::Compat;
 
@@ -171,19 +171,27 @@ fn stages(
     clock: &Arc<dyn Clock>,
     reach: Reach,
 ) -> anyhow::Result<Stages> {
+    Ok(Stages {
+        natives: native_stages(egress, clock)?,
+        access: Arc::new(reach.access),
+        references: reach.references,
+        timer: Arc::new(SystemClock::new()),
+        work: reach.work,
+    })
+}
+
+/// The native stages there are.
+pub(crate) fn native_stages(
+    egress: &Arc<dyn Egress>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Natives> {
     let ports = StagePorts {
         egress: Arc::clone(egress),
         clock: Arc::clone(clock),
         program: this_program()?,
         console: Console::new(std::io::stdout(), None),
     };
-    Ok(Stages {
-        natives: natives(&ports, Arc::new(ArrowConvert)),
-        access: Arc::new(reach.access),
-        references: reach.references,
-        timer: Arc::new(SystemClock::new()),
-        work: reach.work,
-    })
+    Ok(natives(&ports, Arc::new(ArrowConvert)))
 }
 
 fn runs(config: &Config) -> RunOptions {

@@ -16,6 +16,17 @@ pub(crate) fn schema<T: JsonSchema>() -> Value {
     settings.into_generator().into_root_schema_for::<T>().into()
 }
 
+/// What is wrong with options as they are written: that they are none of these, or what `wrong` finds in them.
+pub(crate) fn check<T: DeserializeOwned>(
+    options: &Value,
+    wrong: impl FnOnce(T) -> Vec<Misfit>,
+) -> Vec<Misfit> {
+    match T::deserialize(options) {
+        Ok(options) => wrong(options),
+        Err(error) => vec![Misfit::new("", error.to_string())],
+    }
+}
+
 /// Reads options when a stage is opened.
 ///
 /// # Errors
@@ -31,9 +42,4 @@ pub(crate) fn misfits(misfits: Vec<Misfit>) -> Fault {
         .map(|misfit| format!("{}: {}", misfit.pointer, misfit.message))
         .collect();
     Fault::Invalid(format!("its options: {}", told.join("; ")))
-}
-
-/// Is this a text that is filled in only when a stage is opened?
-pub(crate) fn is_template(text: &str) -> bool {
-    text.contains("{{") || text.contains("${")
 }

@@ -2,7 +2,7 @@
 //! reached are the business of the [`Egress`](model::ports::Egress) port: no stage has a client of its own.
 
 use model::error::Fault;
-use model::stage::Misfit;
+use model::stage::{Misfit, is_open};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -32,11 +32,6 @@ pub(super) fn read<T: DeserializeOwned>(config: &str) -> Result<T, Fault> {
     })
 }
 
-/// Is there something in it that is filled in only when the stage is opened?
-pub(super) fn is_template(text: &str) -> bool {
-    text.contains("{{") || text.contains("${")
-}
-
 /// The URL that a stage is given.
 pub(super) fn url(text: &str) -> Result<Url, String> {
     const WANTED: &str = "an absolute URL that begins with http:// or https://";
@@ -60,11 +55,7 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
 
 /// What is wrong with the option `url` as it is written.
 pub(super) fn check_url(text: &str) -> Vec<Misfit> {
-    let wrong = if is_template(text) {
-        None
-    } else {
-        url(text).err()
-    };
+    let wrong = if is_open(text) { None } else { url(text).err() };
     wrong.map(|m| Misfit::new("/url", m)).into_iter().collect()
 }
 

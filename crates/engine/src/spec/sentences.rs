@@ -1,5 +1,6 @@
 //! JSON Schema, checked in sentences for people: what is wrong, what was given, what is allowed, the nearest name. Which schema is for what is decided elsewhere.
 
+use model::stage::is_open;
 use std::collections::BTreeSet;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::problems::Finding;
 use crate::nearest::{instead, quoted};
-use crate::templates::{is_open, pointer};
+use crate::templates::pointer;
 
 /// A schema that can be checked with.
 #[derive(Debug)]

@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use adapters::clock::SystemClock;
 use adapters::http::HyperEgress;
-use adapters::stages::{Console, StagePorts, natives};
 use anyhow::Context;
-use engine::Stages;
 use engine::spec::{self, Alone, Known, Problem};
 use model::id::{PipelineId, PluginId};
 use model::pipeline::Pipeline;
 use model::plugin::Role;
+use model::ports::{Clock, Egress};
 use model::stage::Natives;
 
 use super::{Seen, host_config};
+use crate::wiring;
 
 /// Is this a spec, by its name?
 pub(super) fn is_spec(file: &Path) -> bool {
@@ -27,14 +27,9 @@ pub(super) fn is_spec(file: &Path) -> bool {
 
 /// The native stages there are. None of them is opened.
 pub(crate) fn stages() -> anyhow::Result<Natives> {
-    let ports = StagePorts {
-        egress: Arc::new(HyperEgress::new()?),
-        clock: Arc::new(SystemClock::new()),
-        program: std::env::current_exe().context("cannot find this program")?,
-        console: Console::new(std::io::stdout(), None),
-    };
-    let convert = Stages::none(PathBuf::new()).natives.convert;
-    Ok(natives(&ports, convert))
+    let egress: Arc<dyn Egress> = Arc::new(HyperEgress::new()?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    wiring::native_stages(&egress, &clock)
 }
 
 /// Plugins and their roles.

@@ -6,6 +6,9 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
 use model::run::{Part, RunRecord, StageReport};
 
+/// A stage that does not know how much there is, and one that does.
+const OPEN: &str = "{prefix:20!} {msg}";
+const KNOWN: &str = "{prefix:20!} {msg} [{bar:20}] {percent:>3} %, {eta} left";
 /// Between two plain lines.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -109,9 +112,9 @@ fn draw(bar: &ProgressBar, stage: &StageReport, took_ms: u64) {
         (Some(read), Some(total)) => {
             bar.set_length(total);
             bar.set_position(read.min(total));
-            "{prefix:20!} {msg} [{bar:20}] {percent:>3} %, {eta} left"
+            KNOWN
         }
-        _ => "{prefix:20!} {msg}",
+        _ => OPEN,
     };
     // The templates are constants, tested below.
     if let Ok(style) = ProgressStyle::with_template(template) {
@@ -129,4 +132,16 @@ fn draw(bar: &ProgressBar, stage: &StageReport, took_ms: u64) {
         }
     ));
     bar.tick();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_templates() {
+        for template in [OPEN, KNOWN] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use model::BoxFuture;
 use model::data::{Batch, Reject, Writer};
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, Misfit, SinkKind, Takes};
+use model::stage::{Context, Described, Kind, Misfit, SinkKind, Takes, is_open};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -20,6 +20,7 @@ use super::super::blocking::{Blocking, blocking};
 use super::super::format::{
     Compression, CsvLayout, CsvWriting, FileFormat, NamedType, named, unknown_format,
 };
+use crate::stages::options;
 use writing::FilesWriting;
 
 /// The kind.
@@ -92,7 +93,7 @@ impl Options {
         let mut wrong = vec![];
         let path = PathBuf::from(&self.path);
         let says = named(&path);
-        let open = self.path.contains("{{") || self.path.contains("${");
+        let open = is_open(&self.path);
         if path.file_name().is_none() || self.path.ends_with('/') {
             let message = format!("has to end in the name of a file, and is {:?}", self.path);
             wrong.push(Misfit::new("/path", message));
@@ -164,10 +165,9 @@ impl Kind for FileSink {
     }
 
     fn check(&self, options: &Value) -> Vec<Misfit> {
-        match serde_json::from_value::<Options>(options.clone()) {
-            Ok(options) => options.checked().err().unwrap_or_default(),
-            Err(e) => vec![Misfit::new("", e.to_string())],
-        }
+        options::check(options, |options: Options| {
+            options.checked().err().unwrap_or_default()
+        })
     }
 }
 

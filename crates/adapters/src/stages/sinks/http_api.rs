@@ -12,11 +12,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::stages::options;
+use crate::stages::span::Span;
 use crate::stages::web::auth::{Auth, header_name};
 use crate::stages::web::caller::{Caller, Manners, Web};
 use crate::stages::web::delivery::{Delivery, Holds, Named, Results, Terms};
 use crate::stages::web::document::Path;
-use crate::stages::web::options::{Method, RateLimit, Retry, Span, half_a_minute};
+use crate::stages::web::options::{Method, RateLimit, Retry, half_a_minute};
 use crate::stages::web::{self, check_headers, check_url};
 
 #[cfg(test)]
@@ -113,10 +115,7 @@ impl Kind for HttpApi {
     }
 
     fn check(&self, options: &Value) -> Vec<Misfit> {
-        match Options::deserialize(options) {
-            Ok(options) => options.check(),
-            Err(e) => vec![Misfit::new("", e.to_string())],
-        }
+        options::check(options, |options: Options| options.check())
     }
 }
 

@@ -7,15 +7,16 @@ use std::time::Duration;
 use model::BoxFuture;
 use model::data::Writer;
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, Misfit, SinkKind};
+use model::stage::{Context, Described, Kind, Misfit, SinkKind, is_open};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::sql::{ExtraFields, Mode, Wanted, is_filled_in};
+use super::sql::{ExtraFields, Mode, Wanted};
+use crate::stages::options;
+use crate::stages::span::Span;
 use name::TableName;
 use server::Server;
-use span::Span;
 use writer::PostgresWriter;
 
 mod encode;
@@ -23,7 +24,6 @@ mod fault;
 mod name;
 mod server;
 mod session;
-mod span;
 mod table;
 mod writer;
 
@@ -89,12 +89,12 @@ impl Options {
     /// What is wrong, all at once.
     fn check(&self) -> Vec<Misfit> {
         let mut found = self.wanted().check(name::check_type);
-        if is_filled_in(&self.url)
+        if !is_open(&self.url)
             && let Err(message) = server::check_url(&self.url)
         {
             found.push(Misfit::new("/url", message));
         }
-        if is_filled_in(&self.table)
+        if !is_open(&self.table)
             && let Err(message) = self.table.parse::<TableName>()
         {
             found.push(Misfit::new("/table", message));
@@ -113,10 +113,7 @@ impl Kind for Postgres {
     }
 
     fn check(&self, options: &Value) -> Vec<Misfit> {
-        match Options::deserialize(options) {
-            Ok(options) => options.check(),
-            Err(error) => vec![Misfit::new("", error.to_string())],
-        }
+        options::check(options, |options: Options| options.check())
     }
 }
 

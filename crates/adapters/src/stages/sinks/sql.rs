@@ -93,11 +93,6 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Is a text complete, with no template or reference left to fill in?
-pub(super) fn is_filled_in(text: &str) -> bool {
-    !text.contains("{{") && !text.contains("${")
-}
-
 /// An identifier in double quotes, so that whatever it holds stays a name.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

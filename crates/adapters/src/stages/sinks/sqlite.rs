@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::sql::{ExtraFields, Mode, Wanted};
+use crate::stages::options;
 use writer::SqliteWriter;
 
 mod file;
@@ -91,10 +92,7 @@ impl Kind for Sqlite {
     }
 
     fn check(&self, options: &Value) -> Vec<Misfit> {
-        match Options::deserialize(options) {
-            Ok(options) => options.check(),
-            Err(error) => vec![Misfit::new("", error.to_string())],
-        }
+        options::check(options, |options: Options| options.check())
     }
 }
 

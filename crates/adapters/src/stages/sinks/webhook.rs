@@ -8,15 +8,17 @@ use http::Method;
 use model::BoxFuture;
 use model::data::Writer;
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, Misfit, SinkKind};
+use model::stage::{Context, Described, Kind, Misfit, SinkKind, is_open};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::stages::options;
+use crate::stages::span::Span;
 use crate::stages::web::auth::{Auth, header_name};
 use crate::stages::web::caller::{Caller, Manners, Web};
 use crate::stages::web::delivery::{Delivery, Holds, Named, Terms};
-use crate::stages::web::options::{RateLimit, Retry, Span, half_a_minute};
+use crate::stages::web::options::{RateLimit, Retry, half_a_minute};
 use crate::stages::web::sign::Signer;
 use crate::stages::web::{self, check_headers, check_url};
 
@@ -104,10 +106,7 @@ impl Kind for Webhook {
     }
 
     fn check(&self, options: &Value) -> Vec<Misfit> {
-        match Options::deserialize(options) {
-            Ok(options) => options.check(),
-            Err(e) => vec![Misfit::new("", e.to_string())],
-        }
+        options::check(options, |options: Options| options.check())
     }
 }
 
@@ -182,7 +181,7 @@ impl Options {
             .into_iter()
             .flatten();
         if !is_hex
-            && !secrets.any(|s| web::is_template(s))
+            && !secrets.any(|s| is_open(s))
             && let Err(fault) = self.signer()
         {
             let said = fault.said().unwrap_or_default();

@@ -8,7 +8,7 @@ use encoding_rs::{Encoding, UTF_8};
 use model::BoxFuture;
 use model::data::{Most, Opening, Pulled, Reader};
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, Misfit, SourceKind};
+use model::stage::{Context, Described, Kind, Misfit, SourceKind, is_open};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,6 +22,7 @@ use super::super::blocking::{Blocking, blocking};
 use super::super::format::{
     Compression, CsvOptions, CsvReading, FileFormat, encoding_of, named, unknown_format,
 };
+use crate::stages::options;
 use reading::FilesReading;
 
 /// The kind.
@@ -117,7 +118,7 @@ impl Options {
         }
         for path in &paths {
             let unknown = named(Path::new(path)).format.is_none();
-            let open = filled_in_later(path) || path.ends_with(['*', ']']);
+            let open = is_open(path) || path.ends_with(['*', ']']);
             if self.format.is_none() && unknown && !open {
                 wrong.push(Misfit::new("/path", unknown_format(Path::new(path))));
             }
@@ -125,7 +126,7 @@ impl Options {
         let label = self.encoding.as_deref().unwrap_or("utf-8");
         let encoding = match encoding_of(label) {
             Ok(encoding) => encoding,
-            Err(_) if filled_in_later(label) => UTF_8,
+            Err(_) if is_open(label) => UTF_8,
             Err(message) => {
                 wrong.push(Misfit::new("/encoding", message));
                 UTF_8
@@ -164,11 +165,6 @@ impl Options {
     }
 }
 
-/// Does it hold a template or a reference?
-fn filled_in_later(text: &str) -> bool {
-    text.contains("{{") || text.contains("${")
-}
-
 impl Kind for FileSource {
     fn described(&self) -> Described {
         Described {
@@ -179,10 +175,9 @@ impl Kind for FileSource {
     }
 
     fn check(&self, options: &Value) -> Vec<Misfit> {
-        match serde_json::from_value::<Options>(options.clone()) {
-            Ok(options) => options.checked().err().unwrap_or_default(),
-            Err(e) => vec![Misfit::new("", e.to_string())],
-        }
+        options::check(options, |options: Options| {
+            options.checked().err().unwrap_or_default()
+        })
     }
 }
 

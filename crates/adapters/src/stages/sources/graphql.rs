@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use model::BoxFuture;
 use model::data::{Opening, Reader};
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, Misfit, SourceKind};
+use model::stage::{Context, Described, Kind, Misfit, SourceKind, is_open};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -19,10 +19,12 @@ use super::http::paging::{Paging, Slot};
 use super::http::plan::{self, Plan, Read, Shape};
 use super::http::reader::Pages;
 use crate::stages::format::CsvOptions;
+use crate::stages::options;
+use crate::stages::span::Span;
 use crate::stages::web::auth::Auth;
 use crate::stages::web::caller::{Caller, Draft, Manners, Web};
 use crate::stages::web::document::Path;
-use crate::stages::web::options::{RateLimit, Retry, Span, half_a_minute};
+use crate::stages::web::options::{RateLimit, Retry, half_a_minute};
 use crate::stages::web::{self, check_url};
 
 #[cfg(test)]
@@ -97,10 +99,7 @@ impl Kind for GraphQl {
     }
 
     fn check(&self, options: &Value) -> Vec<Misfit> {
-        match Options::deserialize(options) {
-            Ok(options) => options.check(),
-            Err(e) => vec![Misfit::new("", e.to_string())],
-        }
+        options::check(options, |options: Options| options.check())
     }
 }
 
@@ -158,9 +157,7 @@ impl Options {
             if let Err(message) = Path::read(&relay.connection) {
                 wrong.push(Misfit::new("/pagination/connection", message));
             }
-            if !web::is_template(&self.query)
-                && !self.query.contains(&format!("${}", relay.variable))
-            {
+            if !is_open(&self.query) && !self.query.contains(&format!("${}", relay.variable)) {
                 wrong.push(Misfit::new(
                     "/query",
                     format!(

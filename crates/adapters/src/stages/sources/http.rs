@@ -15,10 +15,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::stages::format::{CsvOptions, encoding_of};
+use crate::stages::options;
+use crate::stages::span::Span;
 use crate::stages::web::auth::{Auth, set_query};
 use crate::stages::web::caller::{Caller, Draft, Manners, Web};
 use crate::stages::web::document::Path;
-use crate::stages::web::options::{Method, RateLimit, Retry, Span, half_a_minute};
+use crate::stages::web::options::{Method, RateLimit, Retry, half_a_minute};
 use crate::stages::web::{self, check_url};
 
 mod page;
@@ -148,10 +150,7 @@ impl Kind for Http {
     }
 
     fn check(&self, options: &Value) -> Vec<Misfit> {
-        match Options::deserialize(options) {
-            Ok(options) => options.check(),
-            Err(e) => vec![Misfit::new("", e.to_string())],
-        }
+        options::check(options, |options: Options| options.check())
     }
 }
 

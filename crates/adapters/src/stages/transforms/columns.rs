@@ -95,6 +95,10 @@ impl Kind for Columns {
 }
 
 impl TransformKind for Columns {
+    fn parses(&self, _: &Value) -> bool {
+        true
+    }
+
     fn open(
         &self,
         config: String,

@@ -7,7 +7,7 @@ mod values;
 use model::BoxFuture;
 use model::data::Transformer;
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, Misfit, TransformKind};
+use model::stage::{Context, Described, Kind, Misfit, TransformKind, is_open};
 use serde_json::Value;
 
 use super::each::{Became, Each, transformer};
@@ -39,6 +39,10 @@ impl Kind for Convert {
 }
 
 impl TransformKind for Convert {
+    fn parses(&self, _: &Value) -> bool {
+        true
+    }
+
     fn open(
         &self,
         config: String,
@@ -72,7 +76,7 @@ impl Converting {
         let mut targets: Vec<(usize, Target)> = Vec::new();
         let mut paths: Vec<Path> = Vec::new();
         for (name, conversion) in &options.fields {
-            if common::is_template(name) {
+            if is_open(name) {
                 continue;
             }
             let here = format!("/fields/{}", name.replace('~', "~0").replace('/', "~1"));

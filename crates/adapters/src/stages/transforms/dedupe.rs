@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use model::BoxFuture;
 use model::data::Transformer;
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, Misfit, TransformKind};
+use model::stage::{Context, Described, Kind, Misfit, TransformKind, is_open};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -58,7 +58,7 @@ impl Options {
         let mut misfits = Vec::new();
         let mut paths = Vec::new();
         for (at, key) in self.keys.iter().enumerate() {
-            if options::is_template(key) {
+            if is_open(key) {
                 continue;
             }
             match Path::parse(key) {
@@ -97,6 +97,10 @@ impl Kind for Dedupe {
 
 impl TransformKind for Dedupe {
     fn sees_all(&self, _: &Value) -> bool {
+        true
+    }
+
+    fn parses(&self, _: &Value) -> bool {
         true
     }
 

@@ -3,7 +3,7 @@
 use model::BoxFuture;
 use model::data::Transformer;
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, Misfit, TransformKind};
+use model::stage::{Context, Described, Kind, Misfit, TransformKind, is_open};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -38,7 +38,7 @@ impl Kind for Filter {
 
     fn check(&self, given: &Value) -> Vec<Misfit> {
         let condition = given.get("where").and_then(Value::as_str).unwrap_or("true");
-        if options::is_template(condition) {
+        if is_open(condition) {
             return Vec::new();
         }
         let compiled = Condition::compile(condition);
@@ -51,6 +51,10 @@ impl Kind for Filter {
 }
 
 impl TransformKind for Filter {
+    fn parses(&self, _: &Value) -> bool {
+        true
+    }
+
     fn open(
         &self,
         config: String,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use model::BoxFuture;
 use model::data::{Batch, Encoding, Reject, Transformed, Transformer};
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, Misfit, TransformKind};
+use model::stage::{Context, Described, Kind, Misfit, TransformKind, is_open};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -60,7 +60,7 @@ fn quarter_gib() -> u32 {
 impl Options {
     fn misfits(&self) -> Vec<Misfit> {
         let mut misfits = Vec::new();
-        if !options::is_template(&self.filter) {
+        if !is_open(&self.filter) {
             misfits.extend(
                 filter::check(&self.filter)
                     .err()
@@ -101,6 +101,10 @@ impl Kind for Jq {
 }
 
 impl TransformKind for Jq {
+    fn parses(&self, _: &Value) -> bool {
+        true
+    }
+
     fn open(
         &self,
         config: String,

@@ -39,6 +39,10 @@ impl Kind for Map {
 }
 
 impl TransformKind for Map {
+    fn parses(&self, _: &Value) -> bool {
+        true
+    }
+
     fn open(
         &self,
         config: String,

@@ -18,11 +18,12 @@ use url::{Origin, Url};
 use super::auth::{Auth, Credentials, header_name};
 use super::backoff::{Tries, retry_after};
 use super::body;
-use super::options::{RateLimit, Retry, Span};
+use super::options::{RateLimit, Retry};
 use super::pace::Pace;
 use super::sign::Signer;
 use crate::clock::SystemClock;
 use crate::stages::StagePorts;
+use crate::stages::span::Span;
 
 /// What the stages that speak HTTP work with.
 #[derive(Debug, Clone)]

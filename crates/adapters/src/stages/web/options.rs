@@ -1,60 +1,18 @@
-//! Options that several stages have: spans of time, retries, pace, methods. Credentials are in [`super::auth`].
+//! Options that several stages have: retries, pace, methods. Credentials are in [`super::auth`].
 
-use std::borrow::Cow;
-use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use model::pipeline::Backoff;
 use model::stage::Misfit;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// A span of time as options write it: `500ms`, `30s`, `5m`, `1h`, `1h 30m`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::stages) struct Span(pub(in crate::stages) Duration);
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        let span = text.parse::<SignedDuration>().ok();
-        let span = span.and_then(|s| Duration::try_from(s).ok());
-        span.map(Self).ok_or_else(|| {
-            serde::de::Error::custom(format!(
-                "{text:?} is not a span of time such as 500ms, 30s, 5m or 1h"
-            ))
-        })
-    }
-}
-
-impl JsonSchema for Span {
-    fn schema_name() -> Cow<'static, str> {
-        "Span".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h) ?)+$",
-            "examples": ["500ms", "30s", "5m", "1h"],
-        })
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
-    }
-}
+use crate::stages::span::Span;
 
 /// How a request is tried again that got no answer, a cut one, or 408, 425, 429 or 5xx: waits of `first`, then each `factor` times as long up to `max_delay`, each
 /// shortened at random by up to `jitter` of itself. A `Retry-After` that is longer is waited for instead, up to `max_delay`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::stages) struct Retry {
     /// Retries after the first try: 3 make 4 tries.
@@ -82,25 +40,6 @@ impl Default for Retry {
             max_delay: Span(usual.max_delay),
             jitter: usual.jitter,
         }
-    }
-}
-
-impl serde::Serialize for Span {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl serde::Serialize for Retry {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut fields = to.serialize_struct("Retry", 5)?;
-        fields.serialize_field("max_retries", &self.max_retries)?;
-        fields.serialize_field("first", &self.first)?;
-        fields.serialize_field("factor", &self.factor)?;
-        fields.serialize_field("max_delay", &self.max_delay)?;
-        fields.serialize_field("jitter", &self.jitter)?;
-        fields.end()
     }
 }
 
@@ -151,7 +90,7 @@ pub(in crate::stages) fn half_a_minute() -> Span {
 }
 
 /// A method of HTTP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(in crate::stages) enum Method {
     /// Reads.

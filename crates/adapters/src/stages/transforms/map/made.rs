@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::stage::Misfit;
+use model::stage::{Misfit, is_open};
 use serde_json::Value;
 
-use crate::stages::options::is_template;
 use crate::stages::record::{Path, Projection, Slots, shown, string};
 
 use super::apply::{Cell, Change};
@@ -122,7 +121,7 @@ impl Making {
             string(&mut key, name);
             key.push(b':');
             let from = match field {
-                Field::Path { path, .. } if is_template(path) => continue,
+                Field::Path { path, .. } if is_open(path) => continue,
                 Field::Path {
                     path,
                     default,
