@@ -1,6 +1,7 @@
 //! Records in transit: bytes with a count. The host counts again.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Serialize};
 
 use super::Transformed;
 use crate::Failure;
@@ -108,8 +109,8 @@ impl Batch {
         // What comes out is mostly no larger than what came in.
         let mut data = Vec::with_capacity(self.data.len());
         let (mut count, mut rejects) = (0, Vec::new());
-        for (index, line) in (0..).zip(self.lines()?) {
-            let reason = match serde_json::from_slice(line).map(&mut verdict) {
+        for (index, line) in (0..).zip(self.texts()?) {
+            let reason = match line.and_then(serde_json::from_str).map(&mut verdict) {
                 Ok(Verdict::Keep(record)) => {
                     serde_json::to_writer(&mut data, &record)?;
                     data.push(b'\n');
@@ -129,6 +130,18 @@ impl Batch {
             data,
         };
         Ok(Transformed { batch, rejects })
+    }
+
+    /// The lines as text. Whether they are UTF-8 is looked at once for all of them, which is much faster than string by string; only where that fails, line by line.
+    fn texts(&self) -> Result<Box<dyn Iterator<Item = serde_json::Result<&str>> + '_>, Failure> {
+        let lines = self.lines()?;
+        let Ok(text) = std::str::from_utf8(&self.data) else {
+            return Ok(Box::new(lines.map(|line| {
+                std::str::from_utf8(line).map_err(serde_json::Error::custom)
+            })));
+        };
+        let lines = text.split('\n').filter(|line| !line.is_empty());
+        Ok(Box::new(lines.map(Ok)))
     }
 
     /// The lines, without their ends.

@@ -2,7 +2,8 @@
 
 use bytes::{Buf, BytesMut};
 use memchr::{memchr, memchr_iter};
-use serde::de::IgnoredAny;
+
+use crate::stages::record::check_json;
 
 use super::{Decode, Gathered, Place, not_in, start_of, too_large};
 
@@ -104,7 +105,7 @@ impl Ndjson {
     fn is_sound(&self, line: &[u8]) -> bool {
         let line = line.trim_ascii_end();
         let looks = line.first() == Some(&b'{') && line.last() == Some(&b'}');
-        (looks && !self.check) || serde_json::from_slice::<IgnoredAny>(line).is_ok()
+        (looks && !self.check) || check_json(line).is_ok()
     }
 
     /// Adds one line, or sets it aside. A blank one is nothing.
@@ -121,11 +122,9 @@ impl Ndjson {
         } else if self.is_sound(kept) {
             None
         } else {
-            let error = serde_json::from_slice::<IgnoredAny>(kept).err();
-            Some(format!(
-                "is no JSON: {}",
-                error.map_or_else(|| "not understood".into(), |e| without_line(&e))
-            ))
+            check_json(kept)
+                .err()
+                .map(|malformed| malformed.to_string())
         };
         match reason {
             Some(reason) => out.reject(start_of(kept), format!("line {number}: {reason}")),

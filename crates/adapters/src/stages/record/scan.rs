@@ -24,6 +24,11 @@ impl fmt::Display for Malformed {
 /// Is this one JSON document with nothing behind it? Its UTF-8 is checked too.
 pub(crate) fn check_document(line: &[u8]) -> Result<(), Malformed> {
     check_utf8(line)?;
+    check_json(line)
+}
+
+/// The same, where its UTF-8 is checked elsewhere.
+pub(crate) fn check_json(line: &[u8]) -> Result<(), Malformed> {
     let mut scan = Scan::new(line);
     scan.space();
     scan.skip()?;

@@ -304,7 +304,7 @@ async fn unreadable_records_are_numbered_through_all_files() {
             ),
             (
                 5,
-                at("2.ndjson", "line 2: is no JSON: expected value at byte 6").as_str()
+                at("2.ndjson", "line 2: not JSON: no value at byte 5").as_str()
             ),
         ]
     );
