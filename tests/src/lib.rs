@@ -2,6 +2,7 @@
 //! guests, and waiting for conditions. Nothing here knows how Weir works inside.
 
 pub mod actors;
+pub mod bench;
 pub mod guests;
 pub mod http;
 pub mod load;

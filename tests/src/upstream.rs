@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 /// What to answer to a path.
 #[derive(Debug, Clone)]
@@ -20,6 +21,41 @@ pub enum Reply {
     Endless(Vec<u8>, Vec<u8>),
     /// These bytes, then one more every so many milliseconds.
     Drip(Vec<u8>, u64),
+    /// The first ones, the second ones so many times, and the last ones; then the connection closes.
+    Repeat(Vec<u8>, Vec<u8>, usize, Vec<u8>),
+    /// The first ones, and the second ones once the gate is open; then the connection closes.
+    Gated(Vec<u8>, Arc<Semaphore>, Vec<u8>),
+    /// To each request the next of these, and the last to all after it.
+    InTurn(Vec<Reply>),
+}
+
+impl Reply {
+    /// A whole answer with a body of this type. `status` is its number and words.
+    #[must_use]
+    pub fn answer(status: &str, content_type: &str, body: &str) -> Self {
+        Self::more(status, content_type, body, 0)
+    }
+
+    /// An answer that says it has so many bytes more than come.
+    #[must_use]
+    pub fn cut(content_type: &str, body: &str, more: usize) -> Self {
+        Self::more("200 OK", content_type, body, more)
+    }
+
+    fn more(status: &str, content_type: &str, body: &str, more: usize) -> Self {
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len() + more
+        );
+        Self::Raw(vec![head.into_bytes(), body.as_bytes().to_vec()])
+    }
+}
+
+/// The head of an answer of 200 whose body ends with the connection.
+#[must_use]
+pub fn head(content_type: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n")
+        .into_bytes()
 }
 
 /// A server on a free port of 127.0.0.1.
@@ -88,11 +124,19 @@ async fn serve(
     log: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let request = read_request(&mut stream).await?;
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    let path = path.split('?').next().unwrap_or_default().to_owned();
-    log.lock().expect("a log").push(request);
-    let reply = replies.iter().find(|(p, _)| *p == path).map(|(_, r)| r);
+    let path = path_of(&request).to_owned();
+    let before = {
+        let mut log = log.lock().expect("a log");
+        log.push(request);
+        let to_it = log.iter().filter(|r| path_of(r) == path);
+        to_it.count() - 1
+    };
+    let mut reply = replies.iter().find(|(p, _)| *p == path).map(|(_, r)| r);
+    if let Some(Reply::InTurn(all)) = reply {
+        reply = all.get(before).or(all.last());
+    }
     match reply {
+        Some(Reply::InTurn(_)) => Ok(()),
         None => {
             let gone = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
             stream.write_all(gone).await
@@ -123,6 +167,20 @@ async fn serve(
                 stream.write_all(piece).await?;
             }
         }
+        Some(Reply::Repeat(first, piece, times, last)) => {
+            stream.write_all(first).await?;
+            for _ in 0..*times {
+                stream.write_all(piece).await?;
+            }
+            stream.write_all(last).await
+        }
+        Some(Reply::Gated(first, gate, second)) => {
+            stream.write_all(first).await?;
+            if let Ok(turn) = gate.acquire().await {
+                turn.forget();
+            }
+            stream.write_all(second).await
+        }
         Some(Reply::Drip(head, each_ms)) => {
             stream.set_nodelay(true)?;
             stream.write_all(head).await?;
@@ -132,6 +190,12 @@ async fn serve(
             }
         }
     }
+}
+
+/// The path of a request, without its query.
+fn path_of(request: &str) -> &str {
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    path.split('?').next().unwrap_or_default()
 }
 
 async fn wait_for_close(stream: &mut TcpStream) -> std::io::Result<()> {

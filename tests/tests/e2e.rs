@@ -2,6 +2,12 @@
 
 #[path = "e2e/api.rs"]
 mod api;
+#[path = "e2e/bad_input.rs"]
+mod bad_input;
+#[path = "e2e/bad_sinks.rs"]
+mod bad_sinks;
+#[path = "e2e/bad_upstream.rs"]
+mod bad_upstream;
 #[path = "e2e/boot.rs"]
 mod boot;
 #[path = "e2e/command_line.rs"]
@@ -38,6 +44,8 @@ mod hostile_neighbour;
 mod hostile_system;
 #[path = "e2e/install.rs"]
 mod install;
+#[path = "e2e/interrupts.rs"]
+mod interrupts;
 #[path = "e2e/kit.rs"]
 mod kit;
 #[path = "e2e/languages.rs"]

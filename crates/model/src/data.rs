@@ -83,8 +83,8 @@ pub struct Unreadable {
     pub number: u64,
     /// What is wrong, with the place in the file or page where that helps.
     pub reason: String,
-    /// Its first 4 KiB, as they were.
-    pub start: Bytes,
+    /// Its bytes, as they were; of one larger than a record may be the first 4 KiB.
+    pub raw: Bytes,
 }
 
 /// What became of a batch.
@@ -122,10 +122,43 @@ pub trait Transformer: Send {
     }
 }
 
+/// How far a sink got with a batch whose push failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Partly {
+    /// Places of the records that are done with, in order: they are safe, or among `rejects`.
+    pub done: Vec<u32>,
+    /// Those of them that were rejected, in order.
+    pub rejects: Vec<Reject>,
+}
+
+impl Partly {
+    /// The records at these places are done with, but for those rejected elsewhere.
+    pub fn of(done: impl IntoIterator<Item = usize>, rejects: &[Reject]) -> Self {
+        let done = done.into_iter().filter_map(|at| u32::try_from(at).ok());
+        let mut done: Vec<u32> = done.collect();
+        done.sort_unstable();
+        let mut rejects = rejects.to_vec();
+        rejects.retain(|r| done.binary_search(&r.index).is_ok());
+        rejects.sort_by_key(|r| r.index);
+        Self { done, rejects }
+    }
+}
+
 /// A sink at work for one run. Dropping it closes it; without a `finish` before, what a sink shows only as a whole (a file) does not appear.
 pub trait Writer: Send {
     /// The records are safe when it answers, but for those it rejects. `key` is the same when a batch is delivered again.
     fn push(&mut self, batch: Batch, key: String) -> BoxFuture<'_, Result<Vec<Reject>, Fault>>;
+
+    /// How far the batch of this key got, whose push failed: asked when it is given up, so that what is safe is not kept as undelivered.
+    fn partly(&self, key: &str) -> Partly {
+        let _ = key;
+        Partly::default()
+    }
+
+    /// Does what it took appear only at its finish, all of it or nothing (a file)?
+    fn is_whole(&self) -> bool {
+        false
+    }
 
     /// No more records in this run; the last call.
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>>;

@@ -189,8 +189,11 @@ pub struct RejectedRecord {
     pub number: u64,
     /// Why.
     pub reason: String,
-    /// The record, as it came in; what is no UTF-8 is replaced, and it is cut after 4 KiB.
+    /// The record, as it came in. What is no UTF-8 is replaced; as a run shows it, it is cut after 4 KiB.
     pub record: String,
+    /// Its bytes in Base64, where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<String>,
 }
 
 /// The first records after a stage; of a sink, the first that came to it.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use engine::parameters::from_texts;
-use engine::{Trigger, Which};
+use engine::{Engine, Trigger, Which};
 use model::run::{RunId, RunRecord, RunState, StagePreview};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::wiring::Host;
 use crate::{Failure, logs, say};
@@ -122,28 +123,38 @@ fn trigger(local: &Local, arguments: &RunArgs) -> Trigger {
     }
 }
 
-/// Shows the run until it is over. An interrupt cancels it; what it has under way is put away in order.
+/// Shows the run until it is over.
 async fn follow(host: &Host, id: &RunId, arguments: &RunArgs) -> anyhow::Result<RunRecord> {
     let mut progress = Progress::new(arguments.quiet || arguments.json);
     let mut follow = host.engine.follow_run(id).context("the run is gone")?;
+    let interrupts = signal(SignalKind::interrupt()).context("cannot hear interrupts")?;
+    tokio::spawn(heed(interrupts, Arc::clone(&host.engine), id.clone()));
     let mut last = None;
-    loop {
-        tokio::select! {
-            next = follow.next() => match next {
-                Some(record) => {
-                    progress.show(&record);
-                    last = Some(record);
-                }
-                None => break,
-            },
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.context("cannot hear interrupts")?;
-                let _over_already = host.engine.cancel(id);
-            }
-        }
+    while let Some(record) = follow.next().await {
+        progress.show(&record);
+        last = Some(record);
     }
     progress.end();
-    last.context("the run is gone")
+    let mut record = last.context("the run is gone")?;
+    if progress.tells() {
+        // What was told is not told again.
+        record.log.clear();
+    }
+    Ok(record)
+}
+
+/// The first interrupt cancels the run, which puts away in order what it has under way; the second ends the process, whatever it does by then.
+async fn heed(mut interrupts: Signal, engine: Arc<Engine>, run: RunId) {
+    if interrupts.recv().await.is_some() {
+        let _over_already = engine.cancel(&run);
+        // Nobody may read it, which must not keep the second one from being heard.
+        tokio::task::spawn_blocking(|| {
+            crate::complain("interrupted: the run ends in order; once more ends it at once");
+        });
+    }
+    if interrupts.recv().await.is_some() {
+        std::process::exit(INTERRUPTED.into());
+    }
 }
 
 fn as_json(record: &RunRecord, preview: Option<Vec<StagePreview>>) -> anyhow::Result<String> {

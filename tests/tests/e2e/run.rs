@@ -1,112 +1,11 @@
 //! `weir run`: real files through native stages and plugins, what is shown of it, and what becomes of bad input.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use e2e::actors::stamp;
+use e2e::bench::{Bench, stage};
 use e2e::guests;
-use e2e::server::command;
-use serde_json::{Value, json};
-
-/// A folder with a spec and its input.
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
-/// What a run of `weir` came to.
-#[derive(Debug)]
-struct Ended {
-    code: i32,
-    out: String,
-    error: String,
-    /// The most memory it held, in MiB.
-    peak_mib: u64,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
-        fs::write(self.path(name), content).unwrap();
-        self
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-    }
-
-    fn weir(&self, args: &[&str]) -> Ended {
-        let mut child = command()
-            .args(args)
-            .current_dir(self.folder.path())
-            .env("HOME", self.folder.path())
-            .env("XDG_CACHE_HOME", shared_cache())
-            .stdout(Stdio::from(fs::File::create(self.path("stdout")).unwrap()))
-            .stderr(Stdio::from(fs::File::create(self.path("stderr")).unwrap()))
-            .spawn()
-            .unwrap();
-        let mut peak_mib = 0;
-        let status = loop {
-            peak_mib = peak_mib.max(peak(child.id()));
-            match child.try_wait().unwrap() {
-                Some(status) => break status,
-                None => std::thread::park_timeout(Duration::from_millis(5)),
-            }
-        };
-        Ended {
-            code: status.code().unwrap_or(-1),
-            out: self.read("stdout"),
-            error: self.read("stderr"),
-            peak_mib,
-        }
-    }
-
-    /// Runs the spec `p.pipeline.yaml` with these words behind it.
-    fn run(&self, spec: &str, words: &[&str]) -> Ended {
-        fs::write(self.path("p.pipeline.yaml"), spec).unwrap();
-        self.weir(&[&["run", "p.pipeline.yaml"], words].concat())
-    }
-
-    /// Runs it, and reads the run.
-    fn record(&self, spec: &str, words: &[&str]) -> (i32, Value) {
-        let ended = self.run(spec, &[&["--json"], words].concat());
-        let record = serde_json::from_str(&ended.out);
-        (
-            ended.code,
-            record.unwrap_or_else(|e| panic!("{e}: {ended:?}")),
-        )
-    }
-}
-
-/// Code compiled by one test is good for the others.
-fn shared_cache() -> PathBuf {
-    std::env::temp_dir().join("weir-e2e-cache")
-}
-
-/// The most memory a process has held so far, in MiB; 0 where it is gone.
-fn peak(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
-}
-
-/// The stage of this name in a run.
-fn stage<'a>(record: &'a Value, name: &str) -> &'a Value {
-    let stages = record["stages"].as_array().unwrap();
-    let found = stages.iter().find(|s| s["name"] == name);
-    found.unwrap_or_else(|| panic!("no stage {name} in {record:#}"))
-}
+use serde_json::json;
 
 const EVENTS: &str = r#"{"id":1,"ts":"2026-01-01T00:00:00Z","event":"click","status":200,"amount":1.23,"user":{"id":7,"name":"ana"},"tags":["a","b"],"msg":"x"}
 {"id":2,"ts":"2026-01-01T00:00:01Z","event":"debug","status":200,"amount":1,"user":{"id":8,"name":"bob"},"tags":[],"msg":"x"}
@@ -206,31 +105,13 @@ fn a_bad_line_in_the_middle_is_kept_aside() {
     assert_eq!(ended.code, 3, "{ended:?}");
     assert_eq!(bench.read("out.ndjson"), CLEAN);
     assert!(ended.error.contains("p partial"), "{}", ended.error);
-    let kept = only_file(&bench.path("work"), "rejects.ndjson");
+    let kept = bench.only("work", "rejects.ndjson");
     assert!(kept.contains("2026-01-01T00:00:02Z"), "{kept}");
     // The same, where a plugin reads the lines.
     let plugin = guests::path("examples/clean-events.wasm");
     let ended = bench.run(PLUGIN, &["--plugin", plugin.to_str().unwrap()]);
     assert_eq!(ended.code, 3, "{ended:?}");
     assert_eq!(bench.read("out.ndjson"), CLEAN);
-}
-
-/// The content of the one file of this name below a folder.
-fn only_file(folder: &Path, name: &str) -> String {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false if path.file_name().unwrap() == name => found.push(path),
-                false => {}
-            }
-        }
-    }
-    assert_eq!(found.len(), 1, "{found:?}");
-    fs::read_to_string(&found[0]).unwrap()
 }
 
 #[test]
@@ -356,6 +237,6 @@ fn a_sink_that_is_broken_does_not_stop_the_other() {
     );
     assert_eq!(bench.read("out.ndjson").lines().count(), 2);
     assert_eq!(stage(&record, "bad")["undelivered"], 2, "{record:#}");
-    let kept = only_file(&bench.path("work"), "bad.undelivered.ndjson");
+    let kept = bench.only("work", "bad.undelivered.ndjson");
     assert_eq!(kept.lines().count(), 2, "{kept}");
 }

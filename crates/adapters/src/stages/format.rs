@@ -231,7 +231,7 @@ fn not_in(encoding: &str) -> String {
     )
 }
 
-/// The first bytes of an unreadable record.
+/// The first bytes of a record that is too large.
 fn start_of(record: &[u8]) -> &[u8] {
     record.get(..KEPT).unwrap_or(record)
 }

@@ -31,6 +31,7 @@ use super::{End, Failure, Job};
 use crate::Engine;
 use crate::runs::book::folder;
 use crate::runs::entry::Entry;
+use crate::slot::lock;
 
 /// What all tasks of a run share.
 pub(super) struct Flight {
@@ -52,6 +53,10 @@ pub(super) struct Flight {
     /// May sinks finish?
     finish: watch::Sender<bool>,
     something_undelivered: AtomicBool,
+    /// Is nothing more to be read?
+    cut: watch::Sender<bool>,
+    /// Why the source broke off.
+    broken: Mutex<Option<Failure>>,
 }
 
 impl Flight {
@@ -106,6 +111,9 @@ impl Flight {
     pub(super) async fn drained(&self) -> Result<(), Failure> {
         let before = self.drained.fetch_add(1, Ordering::SeqCst);
         if before + 1 == self.sinks {
+            if let Some(failure) = lock(&self.broken).take() {
+                return Err(failure);
+            }
             self.rejects.check(true)?;
             self.rejects.close().await?;
             self.finish.send_replace(true);
@@ -116,14 +124,37 @@ impl Flight {
         Ok(())
     }
 
-    /// A sink has given up; are all gone by now?
+    /// Nothing more is read: the source failed, or nobody is left to take it. What was read before goes on to the sinks.
+    pub(super) fn cut(&self, failure: Option<Failure>) {
+        if let Some(failure) = failure {
+            lock(&self.broken).get_or_insert(failure);
+        }
+        self.cut.send_replace(true);
+    }
+
+    pub(super) fn is_cut_short(&self) -> bool {
+        *self.cut.borrow()
+    }
+
+    /// Waits until nothing more is to be read.
+    pub(super) async fn cut_short(&self) {
+        let mut cut = self.cut.subscribe();
+        // The sender is the flight's own.
+        let _gone = cut.wait_for(|cut| *cut).await;
+    }
+
+    /// A sink has given up; are all gone by now? Then nothing more is read.
     pub(super) fn gave_up(&self, meter: &Meter, failure: &Failure) -> bool {
         let said = failure.0.join("; ");
         self.entry
             .log("error", Some(&meter.name), format!("given up: {said}"));
         self.something_undelivered.store(true, Ordering::SeqCst);
         let before = self.gone.fetch_add(1, Ordering::SeqCst);
-        before + 1 == self.sinks
+        let all = before + 1 == self.sinks;
+        if all {
+            self.cut(None);
+        }
+        all
     }
 
     /// The queue of a sink ended: waits for ever if that is no end.
@@ -145,6 +176,17 @@ struct Stages {
     source: Opener<dyn SourceKind>,
     transforms: Vec<Opener<dyn TransformKind>>,
     sinks: Vec<Opener<dyn SinkKind>>,
+}
+
+impl Stages {
+    /// May what comes after this place in the flow be the host's own, and take a record for JSON without looking?
+    fn is_taken_after(&self, stage: usize) -> bool {
+        match self.transforms.get(stage) {
+            // The source has the first place.
+            Some(next) => !next.is_plugin() && !next.parses(),
+            None => self.sinks.iter().any(|sink| !sink.is_plugin()),
+        }
+    }
 }
 
 impl Engine {
@@ -253,6 +295,8 @@ impl Engine {
             handed_out: AtomicBool::new(false),
             finish: watch::Sender::new(false),
             something_undelivered: AtomicBool::new(false),
+            cut: watch::Sender::new(false),
+            broken: Mutex::new(None),
         })
     }
 }
@@ -307,7 +351,7 @@ async fn start(
     let reader = open_source(&stages.source, flight).await?;
     let mut groups = Vec::new();
     for group in grouped(&stages.transforms) {
-        groups.push(open_group(group, workers, flight).await?);
+        groups.push(open_group(group, workers, stages, flight).await?);
     }
     let drains = open_sinks(stages, flight, engine).await?;
     let room = usize::try_from(flight.limits.queue.get()).unwrap_or(1);
@@ -320,7 +364,7 @@ async fn start(
         channels(both, room.div_ceil(both))
     });
     let (first, mut from) = ways.next().unwrap_or_else(|| channels(1, room));
-    let spring = Spring::new(&stages.source, reader, job.limit);
+    let spring = Spring::new(&stages.source, reader, job.limit, stages.is_taken_after(0));
     spawn(tasks, spring.read(first, Arc::clone(flight)));
     for (rows, (to, next)) in groups.into_iter().zip(ways) {
         let (froms, tos) = if rows.len() == 1 {
@@ -393,6 +437,7 @@ async fn open_source(
 async fn open_group(
     (alone, group): (bool, Placed<'_>),
     workers: usize,
+    stages: &Stages,
     flight: &Flight,
 ) -> Result<Vec<Vec<Station>>, Failure> {
     let number = if alone { 1 } else { workers };
@@ -412,6 +457,7 @@ async fn open_group(
                 opener,
                 sizes.clone(),
                 flight,
+                stages.is_taken_after(stage),
                 transformer,
             ));
         }

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use model::data::{Batch, Encoding};
+use serde::de::IgnoredAny;
 
 /// The lines of a batch, without their ends.
 pub(super) fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -30,6 +31,69 @@ pub(super) fn take(batch: &mut Batch, records: u32, bytes: usize) -> Batch {
         encoding,
         count,
         data,
+    }
+}
+
+/// A batch without the lines that are no JSON, and those lines with their places and what is wrong with each.
+pub(super) fn without_broken(batch: Batch) -> (Batch, Vec<(u32, Bytes, String)>) {
+    if batch.encoding != Encoding::Ndjson {
+        return (batch, Vec::new());
+    }
+    // UTF-8 is looked at once for all of them, which is much faster.
+    let text = std::str::from_utf8(&batch.data).is_ok();
+    let mut broken = Vec::new();
+    let mut at = 0;
+    for (place, line) in (0_u32..).zip(batch.data.split_inclusive(|b| *b == b'\n')) {
+        let next = at + line.len();
+        let wrong = match serde_json::from_slice::<IgnoredAny>(line) {
+            Err(error) => Some(error.to_string().replace(" at line 1 column ", " at byte ")),
+            Ok(_) if !text => std::str::from_utf8(line).err().map(|e| e.to_string()),
+            Ok(_) => None,
+        };
+        if let Some(wrong) = wrong {
+            broken.push((place, batch.data.slice(at..next), wrong));
+        }
+        at = next;
+    }
+    if broken.is_empty() {
+        return (batch, broken);
+    }
+    let places: Vec<u32> = broken.iter().map(|(place, ..)| *place).collect();
+    let (_, sound) = split(&batch, &places);
+    (sound, broken)
+}
+
+/// The records at these places, which are in order, and the others.
+pub(super) fn split(batch: &Batch, places: &[u32]) -> (Batch, Batch) {
+    let (mut picked, mut others) = (BytesMut::new(), BytesMut::new());
+    let (mut there, mut rest) = (0, 0);
+    for (place, line) in (0_u32..).zip(batch.data.split_inclusive(|b| *b == b'\n')) {
+        if places.binary_search(&place).is_ok() {
+            picked.extend_from_slice(line);
+            there += 1;
+        } else {
+            others.extend_from_slice(line);
+            rest += 1;
+        }
+    }
+    let part = |count, data: BytesMut| Batch {
+        encoding: batch.encoding,
+        count,
+        data: data.freeze(),
+    };
+    (part(there, picked), part(rest, others))
+}
+
+/// Two batches as one. Only lines are ever cut, so that either is empty where they are none.
+pub(super) fn joined(first: Batch, second: &Batch) -> Batch {
+    if second.count == 0 {
+        return first;
+    }
+    let data = [&first.data[..], &second.data[..]].concat();
+    Batch {
+        encoding: Encoding::Ndjson,
+        count: first.count + second.count,
+        data: data.into(),
     }
 }
 
@@ -179,6 +243,31 @@ mod tests {
         assert_eq!(large, [(2, Bytes::from_static(b"ccc\n"))]);
         let (kept, large) = without_large(batch("a\nbb\n"), 2);
         assert_eq!((kept.count, large.len()), (2, 0));
+    }
+
+    #[test]
+    fn lines_that_are_no_json_are_taken_out() {
+        let (sound, broken) = without_broken(batch("1\n{\n{\"a\":[]}\n\n2 3\n"));
+        assert_eq!((sound.count, &sound.data[..]), (2, &b"1\n{\"a\":[]}\n"[..]));
+        let places: Vec<_> = broken.iter().map(|(place, ..)| *place).collect();
+        assert_eq!(places, [1, 3, 4]);
+        let (whole, none) = without_broken(batch("1\n2\n"));
+        assert_eq!((whole.count, none.len()), (2, 0));
+        let bad = Batch {
+            data: Bytes::from_static(b"\"\xff\"\n\"x\"\n"),
+            ..batch("1\n2\n")
+        };
+        assert_eq!(without_broken(bad).0.data[..], b"\"x\"\n"[..]);
+    }
+
+    #[test]
+    fn a_batch_is_split_by_places_and_put_together_again() {
+        let (picked, others) = split(&batch("a\nbb\nccc\n"), &[0, 2, 9]);
+        assert_eq!((picked.count, &picked.data[..]), (2, &b"a\nccc\n"[..]));
+        assert_eq!((others.count, &others.data[..]), (1, &b"bb\n"[..]));
+        let both = joined(others, &picked);
+        assert_eq!((both.count, &both.data[..]), (3, &b"bb\na\nccc\n"[..]));
+        assert_eq!(joined(both.clone(), &empty()), both);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use model::BoxFuture;
-use model::data::{Batch, Most, Opening, Pulled, Reader, Reject, Transformed, Transformer, Writer};
+use model::data::{
+    Batch, Most, Opening, Partly, Pulled, Reader, Reject, Transformed, Transformer, Writer,
+};
 use model::error::Fault;
 use model::exchange::Cause;
 use model::id::PluginId;
@@ -201,6 +203,14 @@ impl Transformer for Guarded<dyn Transformer> {
 impl Writer for Guarded<dyn Writer> {
     fn push(&mut self, batch: Batch, key: String) -> BoxFuture<'_, Result<Vec<Reject>, Fault>> {
         Box::pin(self.held.call(self.call, self.stage.push(batch, key)))
+    }
+
+    fn partly(&self, key: &str) -> Partly {
+        self.stage.partly(key)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.stage.is_whole()
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use model::pipeline::{OnReject, Threshold};
 use model::run::RejectedRecord;
@@ -226,11 +228,19 @@ fn shown(kept: &Kept) -> RejectedRecord {
         number: kept.number,
         reason: kept.reason.clone(),
         record: text(start),
+        bytes: bytes(start),
     }
 }
 
 fn text(record: &[u8]) -> String {
     String::from_utf8_lossy(record.strip_suffix(b"\n").unwrap_or(record)).into_owned()
+}
+
+/// The bytes themselves, where they are no text.
+fn bytes(record: &[u8]) -> Option<String> {
+    let record = record.strip_suffix(b"\n").unwrap_or(record);
+    let is_text = std::str::from_utf8(record).is_ok();
+    (!is_text).then(|| STANDARD.encode(record))
 }
 
 /// Writes records until there are no more; did all find room?
@@ -248,6 +258,7 @@ fn write(path: &std::path::Path, mut from: Receiver<Vec<Kept>>) -> std::io::Resu
                 number: kept.number,
                 reason: kept.reason,
                 record: text(&kept.record),
+                bytes: bytes(&kept.record),
             };
             let mut line = serde_json::to_vec(&line)?;
             line.push(b'\n');

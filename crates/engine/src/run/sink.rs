@@ -2,9 +2,10 @@
 //! up, the rest is kept for good.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use model::data::{Batch, Reject, Writer};
+use model::data::{Batch, Partly, Reject, Writer};
 use model::error::Fault;
 use model::pipeline::OnReject;
 use model::stage::SinkKind;
@@ -12,7 +13,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::Failure;
 use super::flow::Flight;
-use super::lines::{pick, take};
+use super::lines::{joined, pick, split, take};
 use super::meter::{Meter, add};
 use super::open::Opener;
 use super::plugin::Sizes;
@@ -48,9 +49,9 @@ pub(super) struct Queue {
 }
 
 /// How a step ended.
-enum Step<T> {
+enum Step<T, F = Failure> {
     Done(T),
-    GaveUp(Failure),
+    GaveUp(F),
 }
 
 impl Drain {
@@ -90,15 +91,14 @@ impl Drain {
             *rest = flight.lines(whole).map_err(|f| self.fails(&f, flight))?;
         }
         while rest.count > 0 {
-            let before = rest.clone();
             let piece = match &self.sizes {
                 Some(sizes) => take(rest, sizes.records(), sizes.bytes()),
                 None => std::mem::replace(rest, super::lines::empty()),
             };
             match self.push(piece, flight).await? {
                 Step::Done(()) => {}
-                Step::GaveUp(failure) => {
-                    *rest = before;
+                Step::GaveUp((failure, left)) => {
+                    *rest = joined(left, rest);
                     return Ok(Step::GaveUp(failure));
                 }
             }
@@ -106,7 +106,12 @@ impl Drain {
         Ok(Step::Done(()))
     }
 
-    async fn push(&mut self, piece: Batch, flight: &Flight) -> Result<Step<()>, Failure> {
+    /// Delivers a piece. When it gives up it says what of it was not delivered.
+    async fn push(
+        &mut self,
+        piece: Batch,
+        flight: &Flight,
+    ) -> Result<Step<(), (Failure, Batch)>, Failure> {
         let most = self.sizes.as_ref().map_or(usize::MAX, |s| s.record_bytes());
         if piece.count == 1 && piece.data.len() > most {
             let what = format!(
@@ -124,7 +129,10 @@ impl Drain {
             None => piece.clone(),
             Some(to) => match flight.convert.convert(piece.clone(), to) {
                 Ok(turned) => turned,
-                Err(fault) => return Ok(Step::GaveUp(self.fails(&fault, flight))),
+                Err(fault) => {
+                    let failure = self.fails(&fault, flight);
+                    return Ok(Step::GaveUp((failure, piece)));
+                }
             },
         };
         self.number += 1;
@@ -133,7 +141,8 @@ impl Drain {
         let mut failing = false;
         loop {
             let Some(writer) = &mut self.writer else {
-                return Ok(Step::GaveUp(Failure::new("the sink is not open")));
+                let failure = Failure::new("the sink is not open");
+                return Ok(Step::GaveUp((failure, piece)));
             };
             let began = flight.now();
             let push = writer.push(given.clone(), key.clone());
@@ -155,11 +164,33 @@ impl Drain {
                 }
                 Err(fault) => match flight.again(self.meter(), &fault, &mut tries) {
                     Ok(wait) => self.wait(wait, flight).await,
-                    Err(failure) => return Ok(Step::GaveUp(failure)),
+                    Err(failure) => {
+                        let left = self.partly(piece, &key, flight).await?;
+                        return Ok(Step::GaveUp((failure, left)));
+                    }
                 },
             }
             failing = true;
         }
+    }
+
+    /// A piece is given up: counts what of it is safe all the same, and answers the rest.
+    async fn partly(&mut self, piece: Batch, key: &str, flight: &Flight) -> Result<Batch, Failure> {
+        let partly = self.writer.as_ref().map(|w| w.partly(key));
+        let Some(Partly { done, rejects }) = partly.filter(|p| !p.done.is_empty()) else {
+            return Ok(piece);
+        };
+        let lines = flight.lines(piece);
+        let lines = lines.map_err(|f| self.fails(&f, flight))?;
+        let (safe, left) = split(&lines, &done);
+        // Their places among those that are done with.
+        let rejects = rejects.into_iter().filter_map(|reject| {
+            let index = done.binary_search(&reject.index).ok()?;
+            let index = u32::try_from(index).ok()?;
+            Some(Reject { index, ..reject })
+        });
+        self.settle(&safe, rejects.collect(), flight).await?;
+        Ok(left)
     }
 
     fn burnt(&mut self) -> u64 {
@@ -248,23 +279,33 @@ impl Drain {
         flight: &Flight,
     ) -> Result<(), Failure> {
         // Its writer goes without a finish: what it shows only as a whole does not appear.
-        self.writer = None;
+        let failure = match self.writer.take() {
+            Some(writer) if writer.is_whole() => self.nothing_of_it(failure),
+            _ => failure,
+        };
         let all = flight.gave_up(self.meter(), &failure);
-        let kept = self.keep(rest, flight).await;
-        if all {
-            while let Some(batch) = self.queue.at_hand().await? {
-                self.meter().came_in(&batch);
-                self.keep(batch, flight).await?;
-            }
-            kept?;
-            return Err(failure);
-        }
-        kept?;
+        self.keep(rest, flight).await?;
         while let Some(batch) = self.queue.next(flight).await? {
             self.meter().came_in(&batch);
             self.keep(batch, flight).await?;
         }
-        flight.drained().await
+        flight.drained().await?;
+        if all { Err(failure) } else { Ok(()) }
+    }
+
+    /// What a sink took that shows it only as a whole is not there: it counts as undelivered, and is in no file.
+    fn nothing_of_it(&self, failure: Failure) -> Failure {
+        let meter = self.meter();
+        let taken = meter.records_out.swap(0, Ordering::Relaxed);
+        meter.bytes_out.store(0, Ordering::Relaxed);
+        if taken == 0 {
+            return failure;
+        }
+        add(&meter.undelivered, taken);
+        failure.within(format!(
+            "the {taken} records that sink {} took before appear nowhere either, for it shows all or nothing: run it again",
+            meter.name
+        ))
     }
 
     async fn keep(&mut self, batch: Batch, flight: &Flight) -> Result<(), Failure> {
@@ -301,6 +342,10 @@ impl Drain {
                 Ok(wait) => flight.timer.wait(wait).await,
                 Err(failure) => {
                     let failure = failure.within("at its end: what it wrote may not be there");
+                    let failure = match writer.is_whole() {
+                        true => self.nothing_of_it(failure),
+                        false => failure,
+                    };
                     return if flight.gave_up(self.meter(), &failure) {
                         Err(failure)
                     } else {
@@ -332,14 +377,6 @@ impl Queue {
             flight.is_all().await;
         }
         Ok(next)
-    }
-
-    /// The next batch that is there already.
-    async fn at_hand(&mut self) -> Result<Option<Batch>, Failure> {
-        match self.put_aside().await? {
-            Some(batch) => Ok(Some(batch)),
-            None => Ok(self.from.try_recv().ok()),
-        }
     }
 
     async fn put_aside(&mut self) -> Result<Option<Batch>, Failure> {

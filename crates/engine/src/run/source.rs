@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::data::{Most, Pulled, Reader};
+use model::data::{Batch, Most, Pulled, Reader};
 use model::error::Fault;
 use model::pipeline::OnReject;
 use model::stage::SourceKind;
 
 use super::Failure;
 use super::flow::Flight;
-use super::lines::{empty, pick, without_large};
+use super::lines::{empty, pick, without_broken, without_large};
 use super::meter::{Meter, add};
 use super::open::{Opener, fails};
 use super::plugin::Sizes;
@@ -28,6 +28,8 @@ pub(super) struct Spring {
     reader: Box<dyn Reader>,
     sizes: Option<Arc<Sizes>>,
     is_plugin: bool,
+    /// Is what it makes taken for JSON by the host's own stages?
+    taken: bool,
     fuel: u64,
     /// Records that may still come.
     left: Option<u64>,
@@ -40,6 +42,7 @@ impl Spring {
         opener: &Opener<dyn SourceKind>,
         reader: Box<dyn Reader>,
         limit: Option<u64>,
+        taken: bool,
     ) -> Self {
         let fuel = reader.fuel();
         opener.meter.worked(Duration::ZERO, fuel);
@@ -48,18 +51,30 @@ impl Spring {
             reader,
             sizes: opener.sizes(),
             is_plugin: opener.is_plugin(),
+            taken,
             fuel,
             left: limit,
             seen: 0,
         }
     }
 
-    /// Reads until there is nothing more, or nobody takes it.
+    /// Reads until there is nothing more, or nobody takes it. When it fails, what was read before goes its way, and then the run fails.
     pub(super) async fn read(mut self, mut to: Outlet, flight: Arc<Flight>) -> Result<(), Failure> {
         let mut idle = IDLE;
         while self.left != Some(0) {
             let most = self.most(&flight);
-            let pulled = self.pull(most, &flight).await?;
+            let pulled = tokio::select! {
+                biased;
+                () = flight.cut_short() => break,
+                pulled = self.pull(most, &flight) => pulled,
+            };
+            let pulled = match pulled {
+                Ok(pulled) => pulled,
+                Err(failure) => {
+                    flight.cut(Some(failure));
+                    break;
+                }
+            };
             let done = pulled.done;
             let batch = self.settle(pulled, most, &flight).await?;
             if batch.count > 0 {
@@ -126,7 +141,7 @@ impl Spring {
         pulled: Pulled,
         most: Most,
         flight: &Flight,
-    ) -> Result<model::data::Batch, Failure> {
+    ) -> Result<Batch, Failure> {
         let count = pulled.batch.count;
         if count > most.records {
             let what = format!(
@@ -139,21 +154,11 @@ impl Spring {
         let mut kept: Vec<Kept> = pulled
             .rejects
             .into_iter()
-            .map(|u| self.kept(u.number, u.reason, u.start))
+            .map(|u| self.kept(u.number, u.reason, u.raw))
             .collect();
         let mut batch = pulled.batch;
         if self.is_plugin {
-            let allowed = flight.limits.record_bytes;
-            let (rest, large) = without_large(batch, allowed);
-            batch = rest;
-            for (index, record) in large {
-                let number = self.seen + u64::from(index) + 1;
-                let what = format!(
-                    "it has {} bytes; limits.record_bytes allows {allowed}",
-                    record.len()
-                );
-                kept.push(self.kept(number, what, record));
-            }
+            batch = self.sound(batch, flight, &mut kept);
         }
         self.seen += u64::from(count);
         if kept.is_empty() {
@@ -183,6 +188,29 @@ impl Spring {
         add(&self.meter.rejected, kept.len() as u64);
         flight.rejects.keep(kept).await?;
         Ok(batch)
+    }
+
+    /// What may go on of what a plugin made: a native source sees to it by itself.
+    fn sound(&self, batch: Batch, flight: &Flight, kept: &mut Vec<Kept>) -> Batch {
+        let number = |index: u32| self.seen + u64::from(index) + 1;
+        let allowed = flight.limits.record_bytes;
+        let (batch, large) = without_large(batch, allowed);
+        for (index, record) in large {
+            let what = format!(
+                "it has {} bytes; limits.record_bytes allows {allowed}",
+                record.len()
+            );
+            kept.push(self.kept(number(index), what, record));
+        }
+        if !self.taken {
+            return batch;
+        }
+        let (batch, broken) = without_broken(batch);
+        for (index, record, wrong) in broken {
+            let what = format!("the record it made is no JSON: {wrong}");
+            kept.push(self.kept(number(index), what, record));
+        }
+        batch
     }
 
     fn kept(&self, number: u64, reason: String, record: Bytes) -> Kept {

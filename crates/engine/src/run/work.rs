@@ -10,7 +10,7 @@ use model::stage::{Takes, TransformKind};
 
 use super::Failure;
 use super::flow::Flight;
-use super::lines::{pick, take, without_large};
+use super::lines::{pick, take, without_broken, without_large};
 use super::meter::{Meter, add};
 use super::open::{Opener, fails};
 use super::plugin::Sizes;
@@ -26,6 +26,8 @@ pub(super) struct Station {
     policy: OnReject,
     sizes: Option<Arc<Sizes>>,
     is_plugin: bool,
+    /// Is what it makes taken for JSON by the host's own stages?
+    taken: bool,
     transformer: Box<dyn Transformer>,
     /// Records it was given that have neither come out nor been rejected.
     held: u64,
@@ -38,6 +40,7 @@ impl Station {
         opener: &Opener<dyn TransformKind>,
         sizes: Option<Arc<Sizes>>,
         flight: &Flight,
+        taken: bool,
         transformer: Box<dyn Transformer>,
     ) -> Self {
         // Opening it says nothing of what a record costs.
@@ -50,6 +53,7 @@ impl Station {
             policy: flight.rejects.policy(stage),
             sizes,
             is_plugin: opener.is_plugin(),
+            taken,
             transformer,
             held: 0,
             fuel,
@@ -75,9 +79,13 @@ pub(super) async fn work(
         }
     }
     let mut parcel = Parcel::default();
-    let mut rest = row.as_mut_slice();
+    // What is held back would be made of a part of the input, and look as if it were made of all.
+    let mut rest = match flight.is_cut_short() {
+        true => &mut [],
+        false => row.as_mut_slice(),
+    };
     while let Some((station, after)) = rest.split_first_mut() {
-        if let Some(batch) = station.finish(&flight).await? {
+        if let Some(batch) = station.finish(&mut parcel, &flight).await? {
             pass(after, vec![batch], &mut parcel, &flight).await?;
         }
         rest = after;
@@ -260,7 +268,7 @@ impl Station {
                 });
             }
         }
-        self.checked_size(batch, place, parcel, flight)
+        Ok(self.checked(batch, place, parcel, flight))
     }
 
     /// The whole batch is kept aside for the sake of one record.
@@ -297,16 +305,10 @@ impl Station {
         Ok(super::lines::empty())
     }
 
-    /// A native stage keeps to the largest record by itself; of a plugin's, larger ones are rejected here.
-    fn checked_size(
-        &self,
-        batch: Batch,
-        place: u64,
-        parcel: &mut Parcel,
-        flight: &Flight,
-    ) -> Result<Batch, Failure> {
+    /// A native stage makes JSON, and keeps to the largest record by itself; of what a plugin made, the rest is rejected here.
+    fn checked(&self, batch: Batch, place: u64, parcel: &mut Parcel, flight: &Flight) -> Batch {
         if !self.is_plugin {
-            return Ok(batch);
+            return batch;
         }
         let most = flight.limits.record_bytes;
         let (batch, large) = without_large(batch, most);
@@ -319,11 +321,25 @@ impl Station {
             let place = place + u64::from(index);
             parcel.rejects.push(self.rejected(place, what, &record));
         }
-        Ok(batch)
+        if !self.taken {
+            return batch;
+        }
+        let (batch, broken) = without_broken(batch);
+        self.meter_rejects(broken.len());
+        for (index, record, wrong) in broken {
+            let what = format!("the record it made is no JSON: {wrong}");
+            let place = place + u64::from(index);
+            parcel.rejects.push(self.rejected(place, what, &record));
+        }
+        batch
     }
 
     /// What it held back until the end.
-    async fn finish(&mut self, flight: &Flight) -> Result<Option<Batch>, Failure> {
+    async fn finish(
+        &mut self,
+        parcel: &mut Parcel,
+        flight: &Flight,
+    ) -> Result<Option<Batch>, Failure> {
         let mut tries = Tries::new(&flight.errors.retry);
         let rest = loop {
             let began = flight.now();
@@ -344,6 +360,7 @@ impl Station {
             )));
         }
         self.held = 0;
+        let rest = rest.map(|batch| self.checked(batch, 0, parcel, flight));
         let rest = rest.filter(|b| b.count > 0);
         if let Some(batch) = &rest {
             self.meter.went_out(batch);

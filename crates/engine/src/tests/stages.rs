@@ -150,7 +150,7 @@ impl Reader for Counts {
                     rejects.push(Unreadable {
                         number: self.next,
                         reason: "no record".into(),
-                        start: Bytes::from_static(b"?"),
+                        raw: Bytes::from_static(b"?"),
                     });
                 } else {
                     writeln!(text, r#"{{"n":{}}}"#, self.next).unwrap();

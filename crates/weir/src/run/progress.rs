@@ -1,10 +1,14 @@
-//! What people see while a run is at work, on standard error: a line a stage that moves on a terminal, a plain line now and then elsewhere.
+//! What people see while a run is at work, on standard error: a line a stage that moves on a terminal, a plain line now and then elsewhere, and what the run says as it
+//! says it.
 
+use std::collections::VecDeque;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, MultiProgress, ProgressBar, ProgressStyle};
-use model::run::{Part, RunRecord, StageReport};
+use model::run::{LogLine, Part, RunRecord, StageReport};
+
+use super::report::log_line;
 
 /// A stage that does not know how much there is, and one that does.
 const OPEN: &str = "{prefix:20!} {msg}";
@@ -14,7 +18,15 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// Shows a run as it goes on.
 #[derive(Debug)]
-pub(super) enum Progress {
+pub(super) struct Progress {
+    look: Look,
+    /// The last line of its log that was shown.
+    said: Option<LogLine>,
+}
+
+/// How it is shown.
+#[derive(Debug)]
+enum Look {
     /// Nothing.
     Quiet,
     /// Lines that stay.
@@ -32,28 +44,38 @@ pub(super) enum Progress {
 impl Progress {
     /// What fits standard error.
     pub(super) fn new(quiet: bool) -> Self {
-        match quiet {
-            true => Self::Quiet,
-            false if std::io::stderr().is_terminal() => Self::Bars {
+        let look = match quiet {
+            true => Look::Quiet,
+            false if std::io::stderr().is_terminal() => Look::Bars {
                 all: MultiProgress::new(),
                 bars: Vec::new(),
             },
-            false => Self::Lines { next: EVERY },
-        }
+            false => Look::Lines { next: EVERY },
+        };
+        Self { look, said: None }
+    }
+
+    /// Are the lines of the log shown as they come?
+    pub(super) fn tells(&self) -> bool {
+        !matches!(self.look, Look::Quiet)
     }
 
     /// Shows how far the run is.
     pub(super) fn show(&mut self, record: &RunRecord) {
-        match self {
-            Self::Quiet => {}
-            Self::Lines { next } => {
+        for line in fresh(self.said.as_ref(), &record.log) {
+            self.look.tell(line);
+        }
+        self.said = record.log.back().cloned().or(self.said.take());
+        match &mut self.look {
+            Look::Quiet => {}
+            Look::Lines { next } => {
                 let took = Duration::from_millis(record.duration_ms);
                 if took >= *next {
                     *next = took + EVERY;
                     let _nobody_reads = writeln!(std::io::stderr(), "{}", line(record));
                 }
             }
-            Self::Bars { all, bars } => {
+            Look::Bars { all, bars } => {
                 while bars.len() < record.stages.len() {
                     bars.push(all.add(ProgressBar::no_length()));
                 }
@@ -66,13 +88,36 @@ impl Progress {
 
     /// Takes away what moves.
     pub(super) fn end(&self) {
-        if let Self::Bars { all, bars } = self {
+        if let Look::Bars { all, bars } = &self.look {
             for bar in bars {
                 bar.finish_and_clear();
             }
             let _no_terminal = all.clear();
         }
     }
+}
+
+impl Look {
+    /// Shows a line that stays.
+    fn tell(&self, line: &LogLine) {
+        let line = log_line(line);
+        match self {
+            Self::Quiet => {}
+            Self::Lines { .. } => crate::complain(&line),
+            Self::Bars { all, .. } => {
+                let _no_terminal = all.println(line);
+            }
+        }
+    }
+}
+
+/// The lines that came after this one. Only the last lines of a log are kept.
+fn fresh<'a>(
+    last: Option<&LogLine>,
+    log: &'a VecDeque<LogLine>,
+) -> impl Iterator<Item = &'a LogLine> {
+    let seen = last.and_then(|last| log.iter().rposition(|line| line == last));
+    log.iter().skip(seen.map_or(0, |at| at + 1))
 }
 
 /// One line for all stages.

@@ -1,7 +1,7 @@
 //! What people are told when a run is over: a table of its stages, what was rejected and why, and how it ended.
 
 use indicatif::{HumanBytes, HumanCount};
-use model::run::{RejectedRecord, RunRecord, RunState, StagePreview, StageReport};
+use model::run::{LogLine, RejectedRecord, RunRecord, RunState, StagePreview, StageReport};
 
 use crate::table::{plain, table};
 
@@ -48,16 +48,17 @@ pub(super) fn report(
         text += &format!("and {} more rejected\n", HumanCount(more));
     }
     for line in &record.log {
-        let stage = line.stage.as_ref().map(|s| format!("{s}: "));
-        text += &format!(
-            "{}: {}{}\n",
-            line.level,
-            stage.unwrap_or_default(),
-            plain(&line.message)
-        );
+        text += &format!("{}\n", log_line(line));
     }
     text += &ending(record);
     text
+}
+
+/// Something a run says.
+pub(super) fn log_line(line: &LogLine) -> String {
+    let stage = line.stage.as_ref().map(|s| format!("{s}: "));
+    let message = plain(&line.message);
+    format!("{}: {}{message}", line.level, stage.unwrap_or_default())
 }
 
 fn row(stage: &StageReport) -> [String; 8] {

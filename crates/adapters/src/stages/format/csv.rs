@@ -164,7 +164,9 @@ impl Csv {
                     let raw = self.front(input);
                     let passed = self.passing.take();
                     let found = match passed {
-                        None if raw.len() > self.most => (Found::TooLarge, raw),
+                        None if raw.len() > self.most => {
+                            (Found::TooLarge, BytesMut::from(start_of(&raw)))
+                        }
                         None if self.row.fields >= MOST_FIELDS => (Found::TooMany, raw),
                         None => (Found::Row, raw),
                         Some(start) => (Found::TooLarge, BytesMut::from(start.as_slice())),

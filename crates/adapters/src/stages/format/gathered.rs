@@ -3,8 +3,6 @@
 use bytes::Bytes;
 use model::data::{Batch, Encoding, Most, Unreadable};
 
-use super::start_of;
-
 /// Records and unreadable ones, in the order of the input.
 #[derive(Debug)]
 pub(crate) struct Gathered {
@@ -14,6 +12,8 @@ pub(crate) struct Gathered {
     own: Vec<u8>,
     count: u32,
     rejects: Vec<Unreadable>,
+    /// Bytes of those.
+    rejected: usize,
     /// Records of the input up to here, readable or not.
     number: u64,
     /// Records that are passed over before any is kept.
@@ -30,6 +30,7 @@ impl Gathered {
             own: Vec::new(),
             count: 0,
             rejects: Vec::new(),
+            rejected: 0,
             number,
             skip: 0,
             closed: false,
@@ -84,7 +85,8 @@ impl Gathered {
     /// Bytes that may still come, about.
     pub(crate) fn room_bytes(&self) -> usize {
         let most = usize::try_from(self.most.bytes).unwrap_or(usize::MAX);
-        most.saturating_sub(self.whole.len().saturating_add(self.own.len()))
+        let had = self.whole.len().saturating_add(self.own.len());
+        most.saturating_sub(had.saturating_add(self.rejected))
     }
 
     /// Are there as many records or bytes as were asked for?
@@ -134,12 +136,17 @@ impl Gathered {
             }
             Err(reason) => {
                 own.truncate(before);
-                self.rejects.push(unreadable(self.number, reason, raw));
+                self.rejected = self.rejected.saturating_add(raw.len());
+                self.rejects.push(Unreadable {
+                    number: self.number,
+                    reason,
+                    raw: Bytes::copy_from_slice(raw),
+                });
             }
         }
     }
 
-    /// Sets a record aside; `raw` is what stood in the input, or its beginning.
+    /// Sets a record aside; `raw` is what stood in the input, or the beginning of what is too large.
     pub(crate) fn reject(&mut self, raw: &[u8], reason: String) {
         self.add(raw, |_| Err(reason));
     }
@@ -165,13 +172,5 @@ impl Gathered {
             self.whole = Bytes::new();
         }
         &mut self.own
-    }
-}
-
-fn unreadable(number: u64, reason: String, raw: &[u8]) -> Unreadable {
-    Unreadable {
-        number,
-        reason,
-        start: Bytes::copy_from_slice(start_of(raw)),
     }
 }

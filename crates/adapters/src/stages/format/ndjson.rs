@@ -127,7 +127,14 @@ impl Ndjson {
                 .map(|malformed| malformed.to_string())
         };
         match reason {
-            Some(reason) => out.reject(start_of(kept), format!("line {number}: {reason}")),
+            Some(reason) => {
+                let raw = if line.len() > self.most {
+                    start_of(kept)
+                } else {
+                    kept
+                };
+                out.reject(raw, format!("line {number}: {reason}"));
+            }
             None => out.add(kept, |own| {
                 own.extend_from_slice(kept);
                 Ok(())

@@ -60,7 +60,7 @@ fn read(reading: &Reading, text: &[u8], piece: usize, most: Most) -> Came {
             }
             let rejects = rejects.into_iter();
             came.rejects
-                .extend(rejects.map(|r| (r.number, r.reason, r.start.to_vec())));
+                .extend(rejects.map(|r| (r.number, r.reason, r.raw.to_vec())));
         }
         match stop {
             Ok(Stop::Done) => return came,

@@ -221,6 +221,10 @@ impl Writer for Open {
         Box::pin(self.0.with(move |writing| writing.push(&batch, key)))
     }
 
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
         Box::pin(self.0.with(FilesWriting::finish))
     }

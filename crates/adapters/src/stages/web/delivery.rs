@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use model::BoxFuture;
-use model::data::{Batch, Reject, Writer};
+use model::data::{Batch, Partly, Reject, Writer};
 use model::error::Fault;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
@@ -78,6 +78,8 @@ pub(in crate::stages) struct Delivery {
 
 struct Begun {
     key: String,
+    /// The records of each request.
+    parts: Vec<Range<usize>>,
     /// Requests that were answered, by their number in the batch.
     done: BTreeMap<usize, Vec<Reject>>,
 }
@@ -100,6 +102,7 @@ impl Delivery {
         let parts = parts(lines.len(), size);
         let mut begun = self.begun.take().filter(|b| b.key == key).unwrap_or(Begun {
             key,
+            parts: parts.clone(),
             done: BTreeMap::new(),
         });
         let mut waiting = (0..parts.len())
@@ -137,6 +140,15 @@ impl Delivery {
 impl Writer for Delivery {
     fn push(&mut self, batch: Batch, key: String) -> BoxFuture<'_, Result<Vec<Reject>, Fault>> {
         Box::pin(self.deliver(batch, key))
+    }
+
+    fn partly(&self, key: &str) -> Partly {
+        let Some(begun) = self.begun.as_ref().filter(|b| b.key == key) else {
+            return Partly::default();
+        };
+        let answered = begun.done.keys().filter_map(|at| begun.parts.get(*at));
+        let rejects: Vec<_> = begun.done.values().flatten().cloned().collect();
+        Partly::of(answered.cloned().flatten(), &rejects)
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {

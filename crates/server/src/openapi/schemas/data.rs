@@ -134,7 +134,7 @@ pub(super) fn runs() -> Value {
         },
         "RejectList": object(&["rejects", "total", "file"], json!({
             "rejects": {"type": "array", "maxItems": 100, "items": object(&["stage", "number", "reason", "record"], json!({
-                "stage": text(), "number": number(), "reason": text(), "record": text(),
+                "stage": text(), "number": number(), "reason": text(), "record": text(), "bytes": text(),
             }))},
             "total": {"type": "integer", "minimum": 0, "description": "How many there are in all."},
             "file": {"type": ["string", "null"], "description": "Where the server keeps them all."},

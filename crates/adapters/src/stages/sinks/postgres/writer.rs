@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::BoxFuture;
-use model::data::{Batch, Reject, Writer};
+use model::data::{Batch, Partly, Reject, Writer};
 use model::error::Fault;
 
 use super::super::sql::record::{Row, Shape, shape};
@@ -359,6 +359,12 @@ impl Writer for PostgresWriter {
                 })
             })
         })
+    }
+
+    /// A transaction whose outcome is not known does not count: it is better there twice than not at all.
+    fn partly(&self, key: &str) -> Partly {
+        let delivery = self.delivery.as_ref().filter(|d| d.key == key);
+        delivery.map_or_else(Partly::default, |d| Partly::of(0..d.done, &d.rejects))
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use model::BoxFuture;
-use model::data::{Batch, Reject, Writer};
+use model::data::{Batch, Partly, Reject, Writer};
 use model::error::Fault;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter};
@@ -96,6 +96,12 @@ impl Writer for SqliteWriter {
             self.0 = Some(open);
             result
         })
+    }
+
+    fn partly(&self, key: &str) -> Partly {
+        let delivery = self.0.as_ref().and_then(|open| open.delivery.as_ref());
+        let delivery = delivery.filter(|d| d.key == key);
+        delivery.map_or_else(Partly::default, |d| Partly::of(0..d.done, &d.rejects))
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {

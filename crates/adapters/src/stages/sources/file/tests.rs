@@ -308,7 +308,7 @@ async fn unreadable_records_are_numbered_through_all_files() {
             ),
         ]
     );
-    assert_eq!(rejects[1].start.len(), 4096);
+    assert_eq!(rejects[1].raw.len(), 4096);
 }
 
 #[tokio::test]
