@@ -42,6 +42,8 @@ pub enum Limit {
     OutputItems,
     /// Bytes of a request body or configuration handed to a call.
     InputBytes,
+    /// Bytes of the cursor that a source hands over with a batch: it is kept between runs.
+    CursorBytes,
     /// Host functions a call may call, WASI's included.
     HostCalls,
     /// Bytes a call may log; what goes over is dropped and counted.
@@ -127,6 +129,7 @@ limits! {
     OutputBytes "output_bytes" "bytes" 16 * MIB, GIB;
     OutputItems "output_items" "items" 100_000, 10_000_000;
     InputBytes "input_bytes" "bytes" 32 * MIB, GIB;
+    CursorBytes "cursor_bytes" "bytes" 64 * KIB, 16 * MIB;
     HostCalls "host_calls" "calls" 200_000, 10_000_000;
     LogBytes "log_bytes" "bytes" 64 * KIB, 64 * MIB;
     HttpRequests "http_requests" "requests" 100, 10_000;

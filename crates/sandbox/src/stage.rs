@@ -9,6 +9,7 @@ use model::BoxFuture;
 use model::data::{Batch, Most, Pulled, Reader, Reject, Transformed, Transformer, Writer};
 use model::error::{Fault, StageError};
 use model::exchange::Cause;
+use model::limits::Limit;
 use wasmtime::component::ResourceAny;
 
 use crate::call::{Kind, in_turn, is_ordinary, take_turn, turn};
@@ -96,6 +97,19 @@ impl Stage {
         Fault::Trapped(what)
     }
 
+    /// A cursor outlives the run: one that is too large ends the stage, before anybody looks into it.
+    fn check_cursor(&mut self, cursor: Option<&str>) -> Result<(), Fault> {
+        let value = self.plugin.shared.limits.get(Limit::CursorBytes);
+        if cursor.is_none_or(|cursor| cursor.len() as u64 <= value) {
+            return Ok(());
+        }
+        self.held = None;
+        Err(Fault::LimitReached {
+            limit: Limit::CursorBytes,
+            value,
+        })
+    }
+
     fn checked(&mut self, batch: Batch) -> Result<Batch, Fault> {
         match count::check(&batch) {
             Ok(()) => {
@@ -154,6 +168,7 @@ impl Reader for PluginReader {
                     format!("it returned {count} records where at most {most} were asked for");
                 return Err(self.0.broken(what));
             }
+            self.0.check_cursor(pulled.cursor.as_deref())?;
             if let Some(Err(reason)) = pulled.cursor.as_deref().map(json::check) {
                 return Err(self.0.broken(format!("it returned a cursor that {reason}")));
             }

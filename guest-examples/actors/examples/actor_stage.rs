@@ -1,7 +1,8 @@
 //! Template `stage`: a source, a transform and a sink that do what a stage's settings say: `{"does": <what>, "records": <number>}`.
 //!
 //! - an action of `actors::act`, done with each batch, or
-//! - the source: counts, `{"n": 0}`, `{"n": 1}` and so on up to `records` from its cursor on; `"too_many"` returns more than it was asked for;
+//! - the source: counts, `{"n": 0}`, `{"n": 1}` and so on up to `records` from its cursor on; `"too_many"` returns more than it was asked for,
+//!   `"cursor"` a cursor of `cursor` bytes;
 //! - the transform: passes records on; `"hold"` holds all back until the end, `"lose"` for ever, `"double"` returns each twice, `"last_twice"` rejects the last record twice,
 //!   `"past_end"` one that is not there, `"leave_out"` leaves all out;
 //! - the sink: takes records; `"last_twice"` and `"past_end"` as well, `"silent"` rejects all without a reason;
@@ -32,6 +33,8 @@ struct Count {
     does: Value,
     next: u64,
     end: u64,
+    /// Bytes of the cursor, where it is not to be a number.
+    cursor: u64,
 }
 
 impl Reader for Count {
@@ -45,6 +48,10 @@ impl Reader for Count {
                 .get("records")
                 .and_then(Value::as_u64)
                 .unwrap_or_default(),
+            cursor: config
+                .get("cursor")
+                .and_then(Value::as_u64)
+                .unwrap_or_default(),
         })
     }
 
@@ -53,9 +60,14 @@ impl Reader for Count {
         let end = self.end.min(self.next.saturating_add(most));
         let records: Vec<_> = (self.next..end).map(|n| json!({"n": n})).collect();
         self.next = end;
+        let cursor = match self.does.as_str() {
+            // The quotation marks count.
+            Some("cursor") => "x".repeat(usize::try_from(self.cursor - 2)?).into(),
+            _ => end.into(),
+        };
         Ok(Pulled {
             batch: spoilt(&self.does, Batch::ndjson(&records)?)?,
-            cursor: Some(end.into()),
+            cursor: Some(cursor),
             done: end == self.end,
         })
     }
@@ -140,7 +152,7 @@ fn spoilt(does: &Value, mut batch: Batch) -> Result<Batch, Failure> {
         Some("no_json") => {
             batch.data = b"{\n".repeat(usize::try_from(batch.count)?);
         }
-        Some("too_many" | "last_twice" | "past_end") => {}
+        Some("too_many" | "cursor" | "last_twice" | "past_end") => {}
         _ => act(does)?,
     }
     Ok(batch)

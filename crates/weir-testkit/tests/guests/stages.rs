@@ -55,6 +55,24 @@ fn a_source_goes_on_from_its_cursor() {
 }
 
 #[test]
+fn a_cursor_is_no_place_to_store_things() {
+    let stage = stage();
+    let with = |bytes: u64| {
+        let config = json!({"does": "cursor", "cursor": bytes, "records": 1});
+        stage.read(&config, None)
+    };
+    with(64 * 1024).assert_ok();
+    let limit = "the limit cursor_bytes = 65536 was reached";
+    with(64 * 1024 + 1).assert_error(limit);
+    // Within what a call may answer.
+    with(1 << 20).assert_error(limit);
+    // Another one of the plugin works.
+    stage
+        .read(&json!({"records": 1}), None)
+        .assert_json(&json!({"records": numbers(0..1), "cursor": 1}));
+}
+
+#[test]
 fn records_pass_are_held_back_and_left_out() {
     let stage = stage();
     let batches = [numbers(0..2), numbers(2..3), vec![]];
