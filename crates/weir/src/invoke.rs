@@ -1,6 +1,7 @@
 //! `weir invoke`: one call of one plugin, as a host would make it, with what it used beside what it may use.
 
 mod call;
+mod stage;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -91,6 +91,16 @@ fn invoke_calls_a_plugin_once() {
     let raises = guests::path("corpus/raises.wasm");
     assert_ne!(weir(&["invoke", raises.to_str().unwrap()]).0, 0);
     assert_ne!(weir(&["invoke", "/no/such.wasm"]).0, 0);
+    let stage = guests::path("examples/clean-events.wasm");
+    let (code, _, error) = weir(&["invoke", stage.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    for part in [
+        "is a transform",
+        "weir run",
+        "{type: plugin, plugin: clean-events}",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use model::hooks::PointName;
 use model::id::PluginId;
 use serde_json::{Value, json};
 
-use super::CallArg;
+use super::{CallArg, stage};
 use crate::cli::{FilterArg, InvokeArgs};
 use crate::say;
 use crate::wiring::Host;
@@ -91,6 +91,9 @@ async fn chat(
 ) -> anyhow::Result<()> {
     let model = body.get("model").and_then(Value::as_str).unwrap_or(id);
     let target = engine.find_model(model).with_context(|| {
+        if let Some(said) = stage::said(engine, id) {
+            return said;
+        }
         let hint = if arguments.model.is_none() {
             "; of a manifold name one with --model"
         } else {
