@@ -4,6 +4,7 @@
 //! depend on each other only through the ports.
 
 pub mod access;
+pub mod cel;
 pub mod chat;
 pub mod component;
 pub mod data;

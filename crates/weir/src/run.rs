@@ -4,8 +4,10 @@ mod local;
 mod progress;
 mod report;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::Context;
 use clap::Args;
@@ -15,7 +17,7 @@ use model::run::{RunId, RunRecord, RunState, StagePreview};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::wiring::Host;
-use crate::{Failure, logs, say};
+use crate::{Failure, logs};
 use local::Local;
 use progress::Progress;
 
@@ -23,6 +25,8 @@ use progress::Progress;
 pub(crate) const PARTIAL: u8 = 3;
 /// Exit code of a run that was interrupted (128 and SIGINT).
 const INTERRUPTED: u8 = 130;
+/// Exit code of a run that was asked to end (128 and SIGTERM).
+const TERMINATED: u8 = 143;
 
 /// The options of `run`.
 #[derive(Debug, Args)]
@@ -37,15 +41,15 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "WINDOW")]
     pub(crate) window: Option<String>,
     /// Stop after so many records of the source
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
     /// Open no sinks; what would go to them is counted
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Show the first records after each stage
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "5", require_equals = true)]
+    /// Show the first records after each stage, up to 100
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "5", require_equals = true, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) preview: Option<u32>,
-    /// Print the run as JSON, for machines, and nothing else
+    /// Print the run as JSON, for machines, and nothing else; sinks `console` go to standard error then
     #[arg(long)]
     pub(crate) json: bool,
     /// Show no progress
@@ -90,13 +94,13 @@ async fn show_run(local: &Local, arguments: &RunArgs) -> Result<(), Failure> {
         .submit(trigger(local, arguments))
         .await
         .map_err(|error| Failure::Data(format!("{}: {error}", arguments.spec.display())))?;
-    let record = follow(&local.host, &id, arguments).await?;
+    let (record, asked) = follow(&local.host, &id, arguments).await?;
+    let preview = engine.preview(&id).filter(|_| arguments.preview.is_some());
     if arguments.json {
-        let preview = engine.preview(&id).filter(|_| arguments.preview.is_some());
-        say(&as_json(&record, preview)?);
+        print(&as_json(&record, preview)?)?;
     } else {
-        if arguments.preview.is_some() {
-            say(report::preview(&engine.preview(&id).unwrap_or_default()).trim_end());
+        if let Some(preview) = preview.filter(|stages| !stages.is_empty()) {
+            print(report::preview(&preview).trim_end())?;
         }
         let rejects = engine.rejects(&id).unwrap_or_default();
         let children = record.children.iter().filter_map(|c| engine.run(c));
@@ -106,7 +110,7 @@ async fn show_run(local: &Local, arguments: &RunArgs) -> Result<(), Failure> {
     match record.state {
         RunState::Succeeded => Ok(()),
         RunState::Partial => Err(Failure::Ended(PARTIAL)),
-        RunState::Cancelled => Err(Failure::Ended(INTERRUPTED)),
+        RunState::Cancelled => Err(Failure::Ended(asked)),
         RunState::Failed | RunState::Queued | RunState::Running => Err(Failure::Ended(1)),
     }
 }
@@ -123,13 +127,32 @@ fn trigger(local: &Local, arguments: &RunArgs) -> Trigger {
     }
 }
 
-/// Shows the run until it is over.
-async fn follow(host: &Host, id: &RunId, arguments: &RunArgs) -> anyhow::Result<RunRecord> {
+/// Writes to standard output. That somebody does not want all of it is no failure; that it cannot be written is.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(e).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Shows the run until it is over. Answers the exit code of what it was asked to end by, too.
+async fn follow(host: &Host, id: &RunId, arguments: &RunArgs) -> anyhow::Result<(RunRecord, u8)> {
     let mut progress = Progress::new(arguments.quiet || arguments.json);
     let mut follow = host.engine.follow_run(id).context("the run is gone")?;
     let interrupts = signal(SignalKind::interrupt()).context("cannot hear interrupts")?;
     tokio::spawn(heed(interrupts, Arc::clone(&host.engine), id.clone()));
     let mut last = None;
+    let asked = Arc::new(AtomicU8::new(INTERRUPTED));
+    let ends = signal(SignalKind::terminate()).context("cannot hear signals")?;
+    tokio::spawn(end_in_order(
+        ends,
+        Arc::clone(&host.engine),
+        id.clone(),
+        Arc::clone(&asked),
+    ));
     while let Some(record) = follow.next().await {
         progress.show(&record);
         last = Some(record);
@@ -138,9 +161,21 @@ async fn follow(host: &Host, id: &RunId, arguments: &RunArgs) -> anyhow::Result<
     let mut record = last.context("the run is gone")?;
     if progress.tells() {
         // What was told is not told again.
-        record.log.clear();
+        let log = std::mem::take(&mut record.log);
+        let kept = log
+            .into_iter()
+            .filter(|line| progress::waits(line, &record));
+        record.log = kept.collect();
     }
-    Ok(record)
+    Ok((record, asked.load(Ordering::SeqCst)))
+}
+
+/// Whoever runs this process asks for its end: the run is cancelled, and puts away in order what it has under way.
+async fn end_in_order(mut ends: Signal, engine: Arc<Engine>, run: RunId, asked: Arc<AtomicU8>) {
+    if ends.recv().await.is_some() {
+        asked.store(TERMINATED, Ordering::SeqCst);
+        let _over_already = engine.cancel(&run);
+    }
 }
 
 /// The first interrupt cancels the run, which puts away in order what it has under way; the second ends the process, whatever it does by then.

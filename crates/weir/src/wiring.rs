@@ -46,6 +46,8 @@ pub(crate) struct Reach {
     pub(crate) references: Arc<dyn References>,
     /// What runs leave behind lies below it.
     pub(crate) work: PathBuf,
+    /// Where the sink `console` shows records.
+    pub(crate) console: Console,
 }
 
 impl Reach {
@@ -59,6 +61,7 @@ impl Reach {
             access: config.pipelines.access.clone(),
             references: Arc::new(references),
             work: config.data.clone(),
+            console: standard_output(),
         }
     }
 }
@@ -172,7 +175,7 @@ fn stages(
     reach: Reach,
 ) -> anyhow::Result<Stages> {
     Ok(Stages {
-        natives: native_stages(egress, clock)?,
+        natives: native_stages(egress, clock, reach.console)?,
         access: Arc::new(reach.access),
         references: reach.references,
         timer: Arc::new(SystemClock::new()),
@@ -184,14 +187,20 @@ fn stages(
 pub(crate) fn native_stages(
     egress: &Arc<dyn Egress>,
     clock: &Arc<dyn Clock>,
+    console: Console,
 ) -> anyhow::Result<Natives> {
     let ports = StagePorts {
         egress: Arc::clone(egress),
         clock: Arc::clone(clock),
         program: this_program()?,
-        console: Console::new(std::io::stdout(), None),
+        console,
     };
     Ok(natives(&ports, Arc::new(ArrowConvert)))
+}
+
+/// Standard output, as the sink `console` shows records there.
+pub(crate) fn standard_output() -> Console {
+    Console::new(std::io::stdout(), None)
 }
 
 fn runs(config: &Config) -> RunOptions {

@@ -37,7 +37,8 @@ impl Condition {
         match done {
             Ok(Ok(Cel::Bool(holds))) => Ok(holds),
             Ok(Ok(other)) => Err(format!(
-                "the condition gives {other:?}, neither true nor false"
+                "the condition gives a value of the type {}, neither true nor false",
+                other.type_of()
             )),
             Ok(Err(error)) => Err(format!("the condition cannot be evaluated: {error}")),
             Err(_) => Err("the condition cannot be evaluated".into()),

@@ -29,10 +29,9 @@ pub(crate) fn compile(text: &str, parameters: &[Parameter]) -> Result<Program, S
     let program = match catch_unwind(|| Program::compile(text)) {
         Ok(Ok(program)) => program,
         Ok(Err(errors)) => {
-            let said = errors.to_string();
-            let first = said.lines().map(str::trim).find(|line| !line.is_empty());
-            let first = first.unwrap_or("it cannot be read");
-            return Err(format!("the condition {given} is no CEL: {first}"));
+            let said = errors.errors.iter();
+            let said = said.map(|e| (e.pos.0, e.pos.1, e.msg.as_str()));
+            return Err(format!("the condition {given} {}", model::cel::wrong(said)));
         }
         Err(_) => return Err(format!("the condition {given} is no CEL")),
     };

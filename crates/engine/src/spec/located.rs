@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Error, Location, Spanned};
 
 use super::MAX_BYTES;
 use super::problems::Finding;
@@ -101,7 +101,21 @@ pub(super) fn read(text: &str) -> Result<(Located, Vec<Finding>), (Place, String
 }
 
 /// What the parser says, on one line and without the place: that stands before it.
-fn sentence(error: &serde_saphyr::Error) -> String {
+fn sentence(error: &Error) -> String {
+    let own = match error.without_snippet() {
+        Error::MultipleDocuments { .. } => {
+            Some("there is a second document (`---`); a file holds one pipeline")
+        }
+        Error::UnknownAnchor { .. } => Some("`*` stands before a name that no `&` gives"),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            Some("what `&` names holds itself (`*`)")
+        }
+        Error::NonFiniteFloat { .. } => Some("a number without a value, which JSON does not have"),
+        _ => None,
+    };
+    if let Some(own) = own {
+        return format!("cannot be read: {own}");
+    }
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     let plain = first.split(" at line ").next().unwrap_or(first);

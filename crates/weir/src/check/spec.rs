@@ -29,7 +29,7 @@ pub(super) fn is_spec(file: &Path) -> bool {
 pub(crate) fn stages() -> anyhow::Result<Natives> {
     let egress: Arc<dyn Egress> = Arc::new(HyperEgress::new()?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    wiring::native_stages(&egress, &clock)
+    wiring::native_stages(&egress, &clock, wiring::standard_output())
 }
 
 /// Plugins and their roles.

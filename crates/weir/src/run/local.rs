@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::references::AllowedReferences;
+use adapters::stages::Console;
 use anyhow::Context;
 use engine::spec::{self, Alone, Known, Problem, id_of_file};
 use model::access::{Access, Files};
@@ -48,6 +49,7 @@ impl Local {
                 std::env::var(name).ok()
             })),
             work: arguments.work.clone(),
+            console: console(arguments.json),
         };
         let components = Arc::new(OneFile::of(&plugins)?);
         let host = wiring::host_with(&config, components, Arc::new(NoValves), &compiled, reach)?;
@@ -57,6 +59,15 @@ impl Local {
             pipeline: Arc::new(pipeline),
             _data: data,
         })
+    }
+}
+
+/// Where the sink `console` shows records: standard output is the run's, if that is asked for as JSON.
+fn console(json: bool) -> Console {
+    if json {
+        Console::new(std::io::stderr(), None)
+    } else {
+        wiring::standard_output()
     }
 }
 

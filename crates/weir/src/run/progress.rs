@@ -62,7 +62,8 @@ impl Progress {
 
     /// Shows how far the run is.
     pub(super) fn show(&mut self, record: &RunRecord) {
-        for line in fresh(self.said.as_ref(), &record.log) {
+        let fresh = fresh(self.said.as_ref(), &record.log);
+        for line in fresh.filter(|line| !waits(line, record)) {
             self.look.tell(line);
         }
         self.said = record.log.back().cloned().or(self.said.take());
@@ -118,6 +119,16 @@ fn fresh<'a>(
 ) -> impl Iterator<Item = &'a LogLine> {
     let seen = last.and_then(|last| log.iter().rposition(|line| line == last));
     log.iter().skip(seen.map_or(0, |at| at + 1))
+}
+
+/// Is it told when the run is over? Errors that end the run are, with how it ended: all of them, but that one of several sinks gave up.
+pub(super) fn waits(line: &LogLine, record: &RunRecord) -> bool {
+    let sinks = record
+        .stages
+        .iter()
+        .filter(|s| s.part == Part::Sink)
+        .count();
+    line.level == "error" && (line.stage.is_none() || sinks < 2)
 }
 
 /// One line for all stages.

@@ -47,7 +47,10 @@ pub(super) fn report(
     if more > 0 {
         text += &format!("and {} more rejected\n", HumanCount(more));
     }
-    for line in &record.log {
+    // Why it failed is told at the end, and once.
+    let given_up = format!("given up: {}", record.error.join("; "));
+    let told = |message: &String| record.error.contains(message) || *message == given_up;
+    for line in record.log.iter().filter(|line| !told(&line.message)) {
         text += &format!("{}\n", log_line(line));
     }
     text += &ending(record);

@@ -96,9 +96,11 @@ fn parse(source: &str) -> Result<cel::Program, String> {
             source.len()
         ));
     }
-    let program = cel::Env::stdlib()
-        .compile(source)
-        .map_err(|errors| format!("the condition is no CEL: {errors}"))?;
+    let program = cel::Env::stdlib().compile(source).map_err(|errors| {
+        let said = errors.errors.iter();
+        let said = said.map(|e| (e.pos.0, e.pos.1, e.msg.as_str()));
+        format!("the condition {}", model::cel::wrong(said))
+    })?;
     bound::check(program.expression())?;
     let references = program.references();
     let mut unknown: Vec<_> = references
