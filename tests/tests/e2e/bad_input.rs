@@ -55,15 +55,21 @@ fn ragged_rows_are_kept_as_they_were() {
             (3, "line 4: 3 fields", json!({"text": "4,5,6"})),
         ],
     );
-    // A quote that is never closed takes the rest with it: none of that is lost.
+    // A quote that is never closed takes its line, and no more.
     let rest: String = (0..2000).map(|n| format!("{n},{n}\n")).collect();
     let text = format!("\"oops,1\n{rest}");
+    let rows = (0..2000).map(|n| format!("{{\"a\":\"{n}\",\"b\":\"{n}\"}}\n"));
+    let rows: String = rows.collect();
     check(
         "in.csv",
         format!("a,b\nx,y\n{text}").as_bytes(),
         "",
-        "{\"a\":\"x\",\"b\":\"y\"}\n",
-        &[(2, "line 3: 1 fields", json!({"text": text.trim_end()}))],
+        &format!("{{\"a\":\"x\",\"b\":\"y\"}}\n{rows}"),
+        &[(
+            2,
+            "line 3: the quote on line 3 is never closed",
+            json!({"text": "\"oops,1"}),
+        )],
     );
 }
 
@@ -105,7 +111,7 @@ fn malformed_json_is_kept_whole() {
         format!("{{\"a\":1}}\n{long}\n{{\"a\":2}}\n").as_bytes(),
         "",
         "{\"a\":1}\n{\"a\":2}\n",
-        &[(2, "line 2: is no JSON", json!({"text": long}))],
+        &[(2, "line 2: not JSON", json!({"text": long}))],
     );
     check(
         "in.json",

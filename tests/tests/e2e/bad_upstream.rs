@@ -218,7 +218,7 @@ async fn malformed_json_in_the_middle_is_set_aside_and_the_rest_goes_on() {
         &ran,
         THREE,
         &[
-            (3, "line 3: is no JSON", "{\"n\":"),
+            (3, "line 3: not JSON", "{\"n\":"),
             (5, "line 5", "null and"),
         ],
     );

@@ -14,5 +14,5 @@ pub(crate) use number::{Number, canonical};
 pub(crate) use path::{Path, Step};
 pub(crate) use projection::{Member, Projection, Slots};
 pub(crate) use raw::{Kind, kind, kind_name, shown, text};
-pub(crate) use scan::{check_document, check_json, check_utf8};
+pub(crate) use scan::{check_document, check_escapes, check_json, check_utf8};
 pub(crate) use write::{string, whole_or_float};

@@ -11,7 +11,9 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
+
+use crate::stages::record::canonical;
 
 mod guess;
 
@@ -89,10 +91,10 @@ impl ColumnType {
             Self::Boolean => "a boolean",
             Self::Integer => "an integer of 64 bits",
             Self::Unsigned => "an integer from 0 on of 64 bits",
-            Self::Number => "a number",
+            Self::Number => "a floating-point number of 64 bits",
             Self::String => "a string",
             Self::Date => "a date as 2024-05-01",
-            Self::Timestamp => "an instant as 2024-05-01T10:00:00Z",
+            Self::Timestamp => "an instant as 2024-05-01T10:00:00.123456Z",
             Self::Json => "JSON",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
@@ -106,7 +108,7 @@ impl ColumnType {
             (Self::Boolean, value) => value.is_boolean(),
             (Self::Integer, value) => value.is_i64(),
             (Self::Unsigned, value) => value.is_u64(),
-            (Self::Number, value) => value.as_f64().is_some_and(f64::is_finite),
+            (Self::Number, Value::Number(number)) => is_float(number),
             (Self::String, value) => value.is_string(),
             (Self::Date, value) => date(value).is_some(),
             (Self::Timestamp, value) => instant(value).is_some(),
@@ -267,6 +269,24 @@ fn column(kind: &ColumnType, values: &[Option<&Value>]) -> Result<ArrayRef, Stri
     })
 }
 
+/// Does a float of 64 bits hold this number exactly? It does when the float, written with as many digits, is the number again: `0.1` and `1e300` are held so, 2^63 + 1 is not.
+fn is_float(number: &Number) -> bool {
+    /// No float needs more digits to be written out in full.
+    const MOST: usize = 767;
+    /// So many are held of every number that is neither huge nor tiny.
+    const ALWAYS: usize = 15;
+    let text = number.as_str();
+    if text.len() <= ALWAYS && !text.contains(['e', 'E']) {
+        return true;
+    }
+    let (Some(float), Some(given)) = (number.as_f64(), canonical(text.as_bytes())) else {
+        return false;
+    };
+    let digits = given.trim_start_matches('-').find('e').unwrap_or(0);
+    let written = |places: usize| canonical(format!("{float:.places$e}").as_bytes());
+    digits <= MOST && written(digits.saturating_sub(1)) == Some(given)
+}
+
 /// Days since 1970.
 fn date(value: &Value) -> Option<i32> {
     let text = value.as_str().filter(|text| text.len() == 10)?;
@@ -275,8 +295,9 @@ fn date(value: &Value) -> Option<i32> {
     Some(since.get_days())
 }
 
-/// Microseconds since 1970.
+/// Microseconds since 1970; none where there are parts of one.
 fn instant(value: &Value) -> Option<i64> {
     let at: jiff::Timestamp = value.as_str()?.parse().ok()?;
-    Some(at.as_microsecond())
+    let whole = at.subsec_nanosecond().checked_rem(1_000) == Some(0);
+    whole.then(|| at.as_microsecond())
 }

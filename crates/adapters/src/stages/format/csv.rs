@@ -253,14 +253,39 @@ impl Csv {
         Ok(true)
     }
 
+    /// The text ended with this row: was a quote in it never closed? Then the row is what came up to the end of the line with that quote; the lines after it are taken for rows of
+    /// their own. Answers on which line the quote is.
+    fn unclosed(&mut self, raw: &mut BytesMut, input: &mut BytesMut, last: bool) -> Option<u64> {
+        if !last || !input.is_empty() {
+            return None;
+        }
+        let at = open_quote(raw, self.reading.delimiter, self.reading.quote?)?;
+        let (before, from) = raw.split_at_checked(at)?;
+        let lines = memchr::memchr_iter(b'\n', before).count();
+        let end = memchr::memchr(b'\n', from).map_or(from.len(), |end| end.saturating_add(1));
+        let rest = raw.split_off(at.saturating_add(end));
+        let back = memchr::memchr_iter(b'\n', &rest).count();
+        self.line = self.line.saturating_sub(u64::try_from(back).unwrap_or(0));
+        let bytes = u64::try_from(rest.len()).unwrap_or(0);
+        self.offset = self.offset.saturating_sub(bytes);
+        *input = rest;
+        self.core = core(&self.reading);
+        let lines = u64::try_from(lines).unwrap_or(0);
+        Some(self.row_line.saturating_add(lines))
+    }
+
     /// The names in the first row; none when more input is wanted.
     fn first_row(
         &mut self,
         input: &mut BytesMut,
         last: bool,
     ) -> Result<Option<Vec<String>>, String> {
-        let names = match self.next(input, last).0 {
-            Found::Row => self.names()?,
+        let (found, mut raw) = self.next(input, last);
+        let names = match found {
+            Found::Row => match self.unclosed(&mut raw, input, last) {
+                Some(line) => return Err(never_closed(line)),
+                None => self.names()?,
+            },
             Found::TooLarge => return Err(format!("the first row is {}", too_large(self.most))),
             Found::TooMany => {
                 return Err(format!("the first row has more than {MOST_FIELDS} fields"));
@@ -316,10 +341,15 @@ impl Decode for Csv {
             return Ok(());
         }
         while !out.is_full() {
-            let (found, raw) = self.next(input, last);
+            let (found, mut raw) = self.next(input, last);
             let line = self.row_line;
             match found {
-                Found::Row => self.add(&raw, out),
+                Found::Row => match self.unclosed(&mut raw, input, last) {
+                    Some(quote) => {
+                        out.reject(&raw, format!("line {line}: {}", never_closed(quote)));
+                    }
+                    None => self.add(&raw, out),
+                },
                 Found::TooLarge => {
                     let hint = if raw.contains(&self.reading.quote.unwrap_or(b'"')) {
                         "; is there a quote that is never closed?"
@@ -351,6 +381,30 @@ impl Decode for Csv {
             known: self.columns.as_ref().map(Columns::said),
         }
     }
+}
+
+fn never_closed(line: u64) -> String {
+    format!("the quote on line {line} is never closed")
+}
+
+/// Where in these rows the quote is that is still open at their end.
+fn open_quote(rows: &[u8], delimiter: u8, quote: u8) -> Option<usize> {
+    let (mut open, mut begins) = (None, true);
+    let mut bytes = rows.iter().copied().enumerate().peekable();
+    while let Some((at, byte)) = bytes.next() {
+        match open {
+            None if byte == quote && begins => open = Some(at),
+            None => begins = byte == delimiter || matches!(byte, b'\n' | b'\r'),
+            // Two of them are one that is meant.
+            Some(_) if byte == quote && bytes.next_if(|(_, next)| *next == quote).is_some() => {}
+            Some(_) if byte == quote => {
+                open = None;
+                begins = false;
+            }
+            Some(_) => {}
+        }
+    }
+    open
 }
 
 fn core(reading: &CsvReading) -> Reader {

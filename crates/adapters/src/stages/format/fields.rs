@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::stages::record::check_escapes;
+
 /// The fields of a record in their order, with their JSON text. A field that stands there twice is there twice.
 #[derive(Debug)]
 pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -16,12 +18,14 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// Why it is no record with fields.
     pub(crate) fn of(line: &'a [u8]) -> Result<Self, String> {
-        serde_json::from_slice(line).map_err(|e| {
+        let fields = serde_json::from_slice(line).map_err(|e| {
             format!(
                 "is no record with fields: {}",
                 super::ndjson::without_line(&e)
             )
-        })
+        })?;
+        check_escapes(line)?;
+        Ok(fields)
     }
 
     /// The JSON text of a field; the last one of that name.

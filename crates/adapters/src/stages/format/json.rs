@@ -5,6 +5,8 @@ use bytes::{Buf, BytesMut};
 use memchr::memchr2;
 use serde::de::IgnoredAny;
 
+use crate::stages::record::check_json;
+
 use super::ndjson::without_line;
 use super::{Decode, Gathered, Place, not_in, start_of, too_large};
 
@@ -390,8 +392,14 @@ fn add(text: &[u8], encoding: &str, own: &mut Vec<u8>) -> Result<(), String> {
     if std::str::from_utf8(text).is_err() {
         return Err(not_in(encoding));
     }
-    serde_json::from_slice::<IgnoredAny>(text)
-        .map_err(|e| format!("is no JSON: {}", without_line(&e)))?;
+    if let Err(malformed) = check_json(text) {
+        // What serde_json says is told where it finds something; it looks away from what escapes stand for.
+        let error = serde_json::from_slice::<IgnoredAny>(text).err();
+        return Err(error.map_or_else(
+            || malformed.to_string(),
+            |e| format!("is no JSON: {}", without_line(&e)),
+        ));
+    }
     if memchr2(b'\n', b'\r', text).is_none() {
         own.extend_from_slice(text);
         return Ok(());

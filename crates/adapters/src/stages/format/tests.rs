@@ -364,6 +364,51 @@ fn rows_become_records() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_takes_one_line_and_no_more() {
+    let said =
+        |line: u64, quote: u64| format!("line {line}: the quote on line {quote} is never closed");
+    check(
+        &csv(json!({})),
+        b"a,b\n1,\"open\n2,x\n3,y\n",
+        &[r#"{"a":2,"b":"x"}"#, r#"{"a":3,"b":"y"}"#],
+        &[(1, &said(2, 2), b"1,\"open\n")],
+        None,
+    );
+    // The quote is on the row's second line, and the text ends there.
+    check(
+        &csv(json!({})),
+        b"a,b\nq,x\n\"2\n\",\"y",
+        &[r#"{"a":"q","b":"x"}"#],
+        &[(2, &said(3, 4), b"\"2\n\",\"y")],
+        None,
+    );
+    check(
+        &csv(json!({})),
+        b"a,\"b\n1,2\n",
+        &[],
+        &[],
+        Some("the quote on line 1 is never closed"),
+    );
+}
+
+#[test]
+fn halves_of_characters_are_no_json() {
+    let lone = r#"{"a":"\ud800"}"#;
+    let whole = r#"{"a":"\ud83d\ude00"}"#;
+    check(
+        &reading(TextFormat::Ndjson),
+        format!("{lone}\n{whole}\n").as_bytes(),
+        &[whole],
+        &[(
+            1,
+            "line 1: not JSON: half of a surrogate pair at byte 12",
+            lone.as_bytes(),
+        )],
+        None,
+    );
+}
+
+#[test]
 fn a_type_told_from_the_first_rows_holds_for_all_of_them() {
     let mut text = String::from("n,code\n");
     for n in 0..2000 {

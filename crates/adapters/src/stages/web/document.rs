@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::stages::record::check_escapes;
+
 /// Keys from the outside in, written with dots; numbers are places in lists, counted from the end if negative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::stages) struct Path(Vec<String>);
@@ -71,9 +73,9 @@ impl<'a> Document<'a> {
     /// Where it is not.
     pub(in crate::stages) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        serde_json::from_slice(bytes)
-            .map(Self)
-            .map_err(|e| e.to_string())
+        let document = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        check_escapes(bytes)?;
+        Ok(Self(document))
     }
 
     /// What is at a path; none if there is nothing, or `null`.

@@ -133,23 +133,26 @@ impl CsvWriting {
     pub(crate) fn row(&self, line: &[u8], row: &mut Vec<u8>) -> Result<(), String> {
         let fields = Fields::of(line)?;
         let columns = self.columns.as_deref().unwrap_or_default();
-        if self.extra == Extra::Reject
-            && let Some((name, _)) = fields
-                .0
-                .iter()
-                .find(|(name, _)| !columns.iter().any(|c| c == name))
-        {
-            return Err(format!(
-                "has the field `{name}`, which is no column; there are: {}. To have it, name all columns in `csv.columns`; to leave it out: `csv: {{extra: ignore}}`",
-                columns.join(", ")
-            ));
-        }
-        for (at, column) in columns.iter().enumerate() {
+        let mut values = vec![None; columns.len()];
+        for (at, (name, value)) in fields.0.iter().enumerate() {
             // Mostly the fields come in the order of the columns.
-            let value = match fields.0.get(at) {
-                Some((name, value)) if name == column => Some(value.get()),
-                _ => fields.get(column),
+            let place = match columns.get(at) {
+                Some(column) if column == name => Some(at),
+                _ => columns.iter().position(|column| column == name),
             };
+            match place.and_then(|at| values.get_mut(at)) {
+                // Of fields of one name the last one counts.
+                Some(slot) => *slot = Some(value.get()),
+                None if self.extra == Extra::Ignore => {}
+                None => {
+                    return Err(format!(
+                        "has the field `{name}`, which is no column; there are: {}. To have it, name all columns in `csv.columns`; to leave it out: `csv: {{extra: ignore}}`",
+                        columns.join(", ")
+                    ));
+                }
+            }
+        }
+        for (at, value) in values.into_iter().enumerate() {
             let value = value.and_then(plain);
             self.cell(
                 at,

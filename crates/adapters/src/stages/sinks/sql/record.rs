@@ -7,6 +7,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::stages::record::check_escapes;
+
 /// A record by columns.
 #[derive(Debug)]
 pub(in super::super) struct Row<'a> {
@@ -49,7 +51,8 @@ pub(in super::super) fn each_field<'a>(
     Fields(show)
         .deserialize(&mut reader)
         .and_then(|()| reader.end())
-        .map_err(|error| format!("not a record: {error}"))
+        .map_err(|error| format!("not a record: {error}"))?;
+    check_escapes(line)
 }
 
 /// The text of a JSON string; borrowed where nothing in it is escaped.
