@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -105,9 +105,14 @@ impl Bench {
     /// Files that are left of something that was not put in its place.
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.folder.path()).expect("the folder");
-        let names = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
-        names.filter(|n| n.starts_with(".weir-")).collect()
+        let mut left = names(self.folder.path());
+        left.retain(|name| name.starts_with(".weir-"));
+        // What is written lies in folders of that name.
+        for folder in left.clone() {
+            let within = names(&self.path(&folder));
+            left.extend(within.iter().map(|name| format!("{folder}/{name}")));
+        }
+        left
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -239,6 +244,13 @@ fn limited(command: &Command, kib: u64) -> Command {
         };
     }
     limited
+}
+
+/// The names in a folder; none where there is no folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let names = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
+    names.collect()
 }
 
 /// Code compiled by one test is good for the others.

@@ -54,6 +54,7 @@ fn context(folder: &Path) -> Context {
         }),
         record_bytes: 16 << 20,
         parsed_next: false,
+        secrets: Vec::new().into(),
         progress: Arc::default(),
     }
 }

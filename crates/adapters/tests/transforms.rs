@@ -60,6 +60,7 @@ fn context() -> Context {
         }),
         record_bytes: 16 << 20,
         parsed_next: false,
+        secrets: Vec::new().into(),
         progress: Arc::default(),
     }
 }

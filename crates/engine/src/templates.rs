@@ -74,6 +74,20 @@ pub fn check(
     wrong
 }
 
+/// The places with references.
+pub(crate) fn references(options: &Map<String, Value>) -> Vec<String> {
+    let mut places = Vec::new();
+    for (name, value) in options {
+        each_string(value, &pointer("", name), &mut |text, at| {
+            let pieces = pieces(text).unwrap_or_default();
+            if pieces.iter().any(|p| matches!(p, Piece::Reference(_))) {
+                places.push(at.to_owned());
+            }
+        });
+    }
+    places
+}
+
 fn check_text(text: &str, parameters: &[Parameter], has_timescope: bool) -> Result<(), String> {
     for piece in pieces(text)? {
         if let Piece::Expression(expression) = piece {

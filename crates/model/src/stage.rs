@@ -59,6 +59,8 @@ pub struct Context {
     pub record_bytes: u64,
     /// Does a native stage right after this source parse every record, and reject what is no JSON? Then the source need not look inside as well. False is always safe.
     pub parsed_next: bool,
+    /// What references in its options stand for. No message may hold one.
+    pub secrets: Arc<[String]>,
     /// How far a source is, for progress.
     pub progress: Arc<Progress>,
 }
@@ -133,6 +135,12 @@ pub trait Kind: Send + Sync + fmt::Debug {
         let _ = options;
         Vec::new()
     }
+
+    /// Does what stands at this place of the options (a JSON pointer) go into records? No reference may stand there: what is in a record is shown to everybody.
+    fn is_data(&self, pointer: &str) -> bool {
+        let _ = pointer;
+        false
+    }
 }
 
 /// Sources of this kind.
@@ -178,6 +186,12 @@ pub trait SinkKind: Kind {
     fn takes(&self, options: &Value) -> Takes {
         let _ = options;
         Takes::Ndjson
+    }
+
+    /// What it replaces as a whole, as far as its options tell before it is opened: two sinks of a pipeline with the same would leave what one of them wrote.
+    fn replaces(&self, options: &Value) -> Option<String> {
+        let _ = options;
+        None
     }
 
     /// Opens one for a run. `config` is the options, JSON text.

@@ -1,11 +1,14 @@
 //! `weir run`: real files through native stages and plugins, what is shown of it, and what becomes of bad input.
 
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use e2e::actors::stamp;
-use e2e::bench::{Bench, stage};
+use e2e::bench::{Bench, Running, stage};
 use e2e::guests;
-use serde_json::json;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 const EVENTS: &str = r#"{"id":1,"ts":"2026-01-01T00:00:00Z","event":"click","status":200,"amount":1.23,"user":{"id":7,"name":"ana"},"tags":["a","b"],"msg":"x"}
 {"id":2,"ts":"2026-01-01T00:00:01Z","event":"debug","status":200,"amount":1,"user":{"id":8,"name":"bob"},"tags":[],"msg":"x"}
@@ -239,4 +242,131 @@ fn a_sink_that_is_broken_does_not_stop_the_other() {
     assert_eq!(stage(&record, "bad")["undelivered"], 2, "{record:#}");
     let kept = bench.only("work", "bad.undelivered.ndjson");
     assert_eq!(kept.lines().count(), 2, "{kept}");
+}
+
+#[test]
+fn json_is_all_there_is_on_standard_output() {
+    let bench = Bench::new().file("in.ndjson", "{\"n\":0}\n");
+    let spec = "source: {type: file, path: in.ndjson}\nsinks: [{type: console, format: ndjson}, {type: console, name: again}]\n";
+    let ended = bench.run(spec, &["--json"]);
+    let record: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!((ended.code, &record["state"]), (0, &json!("succeeded")));
+    assert!(ended.error.contains("{\"n\":0}"), "{}", ended.error);
+    // What cannot be written is told.
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let run = ["run", "p.pipeline.yaml", "--json"];
+    let ended = bench
+        .start(&run, |command| {
+            command.stdout(full.unwrap());
+        })
+        .wait();
+    let said = ended.error;
+    assert_eq!(ended.code, 1, "{said}");
+    assert!(said.contains("cannot write to standard output"), "{said}");
+}
+
+#[test]
+fn a_failure_is_told_once() {
+    let bench = Bench::new().file("in.ndjson", "{\"n\":0}\n");
+    for (spec, words) in [
+        (
+            "source: {type: file, path: none.ndjson}\nsinks: [{type: console}]\n",
+            "there is no file",
+        ),
+        (
+            "source: {type: file, path: in.ndjson}\nsinks: [{type: file, path: in.ndjson/x.ndjson}]\n",
+            "Not a directory",
+        ),
+    ] {
+        let ended = bench.run(spec, &[]);
+        assert_eq!(ended.code, 1, "{ended:?}");
+        let times = ended.error.matches(words).count();
+        assert_eq!(times, 1, "{}", ended.error);
+    }
+}
+
+#[test]
+fn two_sinks_of_one_file_and_secrets_in_records_are_found_before_anything_runs() {
+    let bench = Bench::new().file("in.ndjson", "{\"n\":0}\n");
+    let spec = "source: {type: file, path: in.ndjson}\ntransforms:\n  - {type: columns, add: {k: 'x ${env:HOME}'}}\n  - {type: map, fields: {k: {value: '${env:HOME}'}}}\nsinks:\n  - {type: file, path: same.ndjson}\n  - {type: file, path: ./same.ndjson}\n  - {type: file, path: same.ndjson, partition_by: [n]}\n";
+    let ended = bench.run(spec, &[]);
+    assert_eq!(ended.code, 65, "{ended:?}");
+    let said: Vec<_> = ended.error.lines().collect();
+    assert_eq!(said.len(), 3, "{said:#?}");
+    for (line, (place, words)) in said.iter().zip([
+        ("p.pipeline.yaml:3:", "goes into records"),
+        ("p.pipeline.yaml:4:", "goes into records"),
+        (
+            "p.pipeline.yaml:7:",
+            "writes same.ndjson, as `sinks.0` does",
+        ),
+    ]) {
+        assert!(line.starts_with(place) && line.contains(words), "{said:#?}");
+    }
+    // A path that is known later.
+    let spec = "parameters: {to: {type: string, default: same}}\nsource: {type: file, path: in.ndjson}\nsinks: [{type: file, path: same.ndjson}, {type: file, path: '{{params.to}}.ndjson'}]\n";
+    let (code, record) = bench.record(spec, &[]);
+    let said = record["error"].to_string();
+    assert!(code != 0 && said.contains("of this run, too"), "{record:#}");
+}
+
+/// A run of a pipeline of this name that writes to the folder `out` until it is ended, once it has begun to.
+fn writing<'a>(bench: &'a Bench, plugin: &str, name: &str) -> Running<'a> {
+    let spec = format!(
+        "source: {{type: plugin, plugin: stage, config: {{records: 100000000}}}}\nsinks: [{{type: file, path: out/{name}.ndjson}}]\n"
+    );
+    let file = format!("{name}.pipeline.yaml");
+    fs::write(bench.path(&file), spec).unwrap();
+    let before = left(&bench.path("out")).len();
+    let mut running = bench.start(&["run", &file, "--plugin", plugin], |_| ());
+    while left(&bench.path("out")).len() == before {
+        let ended = running.child.try_wait().unwrap();
+        assert!(ended.is_none(), "{}", bench.read("stderr"));
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    running
+}
+
+/// What is in a folder.
+fn left(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+#[test]
+fn what_a_killed_run_leaves_goes_with_the_next_one() {
+    let bench = Bench::new().file("in.ndjson", "{\"n\":0}\n");
+    let plugin = actor(&bench);
+    let mut living = writing(&bench, &plugin, "living");
+    let mine = left(&bench.path("out"));
+    assert!(mine.len() == 1 && mine[0].starts_with(".weir-"), "{mine:?}");
+    let mut killed = writing(&bench, &plugin, "killed");
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    assert_eq!(left(&bench.path("out")).len(), 2);
+    // What the dead one left goes, what the living one writes stays.
+    let spec = "source: {type: file, path: in.ndjson}\nsinks: [{type: file, path: out/b.ndjson}]\n";
+    let ended = bench.run(spec, &[]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let mut names = left(&bench.path("out"));
+    names.sort();
+    assert_eq!(names, [mine[0].as_str(), "b.ndjson"]);
+    living.child.kill().unwrap();
+    living.child.wait().unwrap();
+    assert_eq!(bench.run(spec, &[]).code, 0);
+    assert_eq!(left(&bench.path("out")), ["b.ndjson"]);
+}
+
+#[test]
+fn a_run_that_is_asked_to_end_leaves_nothing() {
+    let bench = Bench::new();
+    let plugin = actor(&bench);
+    let running = writing(&bench, &plugin, "p");
+    let pid = Pid::from_child(&running.child);
+    kill_process(pid, Signal::TERM).unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.code, 143, "{ended:?}");
+    assert!(ended.error.contains("p cancelled"), "{}", ended.error);
+    assert_eq!(left(&bench.path("out")), Vec::<String>::new());
 }

@@ -20,7 +20,7 @@ pub(super) fn all(ports: &StagePorts) -> Vec<Arc<dyn SinkKind>> {
     let web = Web::new(ports);
     vec![
         Arc::new(console::ConsoleSink::new(ports.console.clone())),
-        Arc::new(file::FileSink),
+        Arc::new(file::FileSink::default()),
         http_api::kind(&web),
         Arc::new(postgres::Postgres),
         Arc::new(sqlite::Sqlite),

@@ -145,6 +145,66 @@ async fn apply(value: &str, apply: Value, expected: &str) {
 }
 
 #[tokio::test]
+async fn map_makes_no_record_larger_than_one_may_be() {
+    let grow = |times: usize| {
+        let replace = json!({"replace": {"from": "a", "to": "aaaaaaaaaa"}});
+        json!({"fields": {"x": {"path": "x", "apply": vec![replace; times]}}})
+    };
+    let line = format!("{{\"x\":\"{}\"}}\n", "a".repeat(100_000));
+    let (out, rejects) = run("map", &grow(2), &line).await;
+    assert_eq!((out.len(), rejects.len()), (10_000_009, 0));
+    let long = "x".repeat(1_000);
+    let with = |apply: Value| json!({"fields": {"x": {"path": "x", "apply": apply}}});
+    for options in [
+        grow(8),
+        with(json!([{"split": ""}, {"join": long}])),
+        with(json!([{"replace": {"from": "a", "to": long}}])),
+    ] {
+        let (out, rejects) = run("map", &options, &line).await;
+        assert_eq!((out.as_str(), rejects.len()), ("", 1));
+        let words = "larger than a record may be (`limits.record_bytes`)";
+        assert!(rejects[0].contains(words), "{rejects:?}");
+    }
+    // Each field may be there, but not all of them.
+    let fields = (0..200).map(|n| (format!("f{n}"), json!("x")));
+    let fields: serde_json::Map<String, Value> = fields.collect();
+    let (out, rejects) = run("map", &json!({"fields": fields}), &line).await;
+    assert_eq!((out.as_str(), rejects.len()), ("", 1));
+    assert!(
+        rejects[0].contains("more than 16777216 bytes"),
+        "{rejects:?}"
+    );
+}
+
+#[tokio::test]
+async fn of_equal_names_the_last_one_counts() {
+    let line = "{\"a\":1,\"b\":0,\"a\":2}\n";
+    for (name, options, expected) in [
+        ("map", json!({"fields": {"a": "a"}}), "{\"a\":2}\n"),
+        ("jq", json!({"filter": "{a}"}), "{\"a\":2}\n"),
+        ("filter", json!({"where": "a == 2"}), line),
+        ("filter", json!({"where": "a == 1"}), ""),
+        ("filter", json!({"where": "record.a == 2"}), line),
+    ] {
+        let (out, _) = run(name, &options, line).await;
+        assert_eq!(out, expected, "{name} {options}");
+    }
+    for (name, options) in [
+        ("columns", json!({"keep": ["a"]})),
+        ("columns", json!({"rename": {"a": "c"}})),
+        ("convert", json!({"fields": {"a": "string"}})),
+    ] {
+        let (out, _) = run(name, &options, line).await;
+        let value: Value = serde_json::from_str(&out).unwrap();
+        let value = value.get("a").or(value.get("c")).unwrap();
+        assert!(*value == json!(2) || *value == json!("2"), "{name}: {out}");
+    }
+    let twice = format!("{line}{{\"a\":2}}\n");
+    let (out, _) = run("dedupe", &json!({"keys": ["a"]}), &twice).await;
+    assert_eq!(out, line);
+}
+
+#[tokio::test]
 async fn map_changes_texts_and_numbers() {
     apply(r#""Zo\u00eb ß""#, json!(["upper"]), r#""ZOË SS""#).await;
     apply(r#""ÀB""#, json!(["lower"]), r#""àb""#).await;

@@ -286,12 +286,12 @@ impl Openers<'_> {
         };
         let meter = planned.meter(said);
         let options = self.asked(planned).await?;
-        let config = self.filled(planned, options).await?;
+        let (config, secrets) = self.filled(planned, options).await?;
         let window = planned.values.window.as_ref();
         Ok(Opener {
             config,
             kind,
-            context: self.context(&meter),
+            context: self.context(&meter, secrets),
             window: window.and_then(|w| {
                 Some(Window {
                     start: w.start.clone()?,
@@ -314,7 +314,7 @@ impl Openers<'_> {
         Ok(held)
     }
 
-    fn context(&self, meter: &Meter) -> Context {
+    fn context(&self, meter: &Meter, secrets: Vec<String>) -> Context {
         Context {
             pipeline: self.job.pipeline.id.clone(),
             run: self.entry.id.clone(),
@@ -322,6 +322,7 @@ impl Openers<'_> {
             access: Arc::clone(&self.engine.ports.stages.access),
             record_bytes: self.job.pipeline.limits.record_bytes,
             parsed_next: false,
+            secrets: secrets.into(),
             progress: Arc::clone(&meter.progress),
         }
     }
@@ -370,20 +371,44 @@ impl Openers<'_> {
         }
     }
 
-    /// The options with templates and references filled in, JSON text.
+    /// The options with templates and references filled in, JSON text; and what the references stand for.
     async fn filled(
         &self,
         planned: &Planned,
         options: Map<String, Value>,
-    ) -> Result<String, Failure> {
+    ) -> Result<(String, Vec<String>), Failure> {
         let values = Arc::clone(&planned.values);
         let references = Arc::clone(&self.engine.ports.stages.references);
         // References may read files.
-        let filling =
-            tokio::task::spawn_blocking(move || templates::fill(&options, &values, &*references));
+        let filling = tokio::task::spawn_blocking(move || {
+            let noted = Noted {
+                references: &*references,
+                given: Mutex::default(),
+            };
+            let filled = templates::fill(&options, &values, &noted)?;
+            Ok((
+                filled,
+                std::mem::take(&mut *crate::slot::lock(&noted.given)),
+            ))
+        });
         let filled = filling.await.map_err(|e| planned.fails(e.to_string()))?;
-        let filled = filled.map_err(|wrong| planned.fails(listed(&wrong)))?;
-        Ok(Value::Object(filled).to_string())
+        let (filled, given) = filled.map_err(|wrong: Vec<_>| planned.fails(listed(&wrong)))?;
+        Ok((Value::Object(filled).to_string(), given))
+    }
+}
+
+/// References that note what they gave.
+#[derive(Debug)]
+struct Noted<'a> {
+    references: &'a dyn References,
+    given: Mutex<Vec<String>>,
+}
+
+impl References for Noted<'_> {
+    fn get(&self, reference: &str) -> Result<String, String> {
+        let value = self.references.get(reference)?;
+        crate::slot::lock(&self.given).push(value.clone());
+        Ok(value)
     }
 }
 

@@ -305,11 +305,8 @@ impl Station {
         Ok(super::lines::empty())
     }
 
-    /// A native stage makes JSON, and keeps to the largest record by itself; of what a plugin made, the rest is rejected here.
+    /// Records that became larger than one may be are rejected here, and of what a plugin made, what is no JSON. A native stage makes JSON.
     fn checked(&self, batch: Batch, place: u64, parcel: &mut Parcel, flight: &Flight) -> Batch {
-        if !self.is_plugin {
-            return batch;
-        }
         let most = flight.limits.record_bytes;
         let (batch, large) = without_large(batch, most);
         self.meter_rejects(large.len());
@@ -321,7 +318,7 @@ impl Station {
             let place = place + u64::from(index);
             parcel.rejects.push(self.rejected(place, what, &record));
         }
-        if !self.taken {
+        if !(self.is_plugin && self.taken) {
             return batch;
         }
         let (batch, broken) = without_broken(batch);

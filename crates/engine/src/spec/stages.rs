@@ -25,6 +25,9 @@ pub(super) const COMMON: [&str; 3] = ["type", "name", "on_reject"];
 pub(super) const PLUGIN: &str = "plugin";
 pub(super) const PIPELINE: &str = "pipeline";
 
+/// Why a reference may not stand where it does.
+const IN_RECORDS: &str = "goes into records, where everybody sees it; a reference (`${env:..}`, `${file:..}`) stands for a secret and cannot be used here: use a parameter (`{{name}}`), or `$${` for the characters themselves";
+
 static PLUGIN_SCHEMA: LazyLock<Value> = LazyLock::new(derived_of::<PluginStage>);
 static PIPELINE_SCHEMA: LazyLock<Value> = LazyLock::new(derived_of::<PipelineSource>);
 
@@ -180,10 +183,14 @@ impl<'a> Stages<'a> {
                     .kinds(reader.natives)
                     .into_iter()
                     .find(|k| k.described().name == kind)?;
+                let secret = templates::references(&map);
+                let secret = secret.into_iter().filter(|at| found.is_data(at));
+                let secret = secret.map(|at| Misfit::new(at, IN_RECORDS)).collect();
                 let options = Value::Object(map);
-                let found = check_native(found, &options);
-                let found = found.into_iter().map(|f| f.below(at));
-                reader.said.findings.extend(found);
+                let wrong = check_native(found, &options);
+                let wrong = wrong.into_iter().map(|f| f.below(at));
+                reader.said.findings.extend(wrong);
+                add(reader, at, secret);
                 let Value::Object(map) = options else {
                     return None;
                 };

@@ -1,6 +1,8 @@
 //! What a pipeline does: a flow of stages, or a composition of pipelines; exactly one of them.
 
-use model::pipeline::{Flow, Pipeline, Step, Work};
+use std::collections::HashMap;
+
+use model::pipeline::{Flow, Pipeline, StageKind, StageSpec, Step, Work};
 use serde_json::Value;
 
 use super::condition;
@@ -128,10 +130,14 @@ impl Reader<'_> {
             .into_iter()
             .map(|(at, map)| stages.stage(self, map, &at, Place::Transform))
             .collect();
-        let sinks: Vec<_> = sinks
+        let (places, sinks): (Vec<_>, Vec<_>) = sinks
             .into_iter()
-            .map(|(at, sink)| stages.stage(self, sink.0, &at, Place::Sink))
-            .collect();
+            .map(|(at, sink)| {
+                let sink = stages.stage(self, sink.0, &at, Place::Sink);
+                (at, sink)
+            })
+            .unzip();
+        self.check_replaced(&places, &sinks);
         let mut flow = Flow {
             source: source?,
             transforms: transforms.into_iter().collect::<Option<_>>()?,
@@ -139,6 +145,31 @@ impl Reader<'_> {
         };
         flow.name_stages();
         Some(flow)
+    }
+
+    /// Two sinks cannot both put something whole in the same place.
+    fn check_replaced(&mut self, places: &[String], sinks: &[Option<StageSpec>]) {
+        let mut seen = HashMap::new();
+        for (at, sink) in places.iter().zip(sinks) {
+            let Some(StageSpec { kind, options, .. }) = sink else {
+                continue;
+            };
+            let StageKind::Native(name) = kind else {
+                continue;
+            };
+            let mut kinds = self.natives.sinks.iter();
+            let kind = kinds.find(|k| k.described().name == name);
+            let Some(what) = kind.and_then(|k| k.replaces(&Value::Object(options.clone()))) else {
+                continue;
+            };
+            if let Some(first) = seen.insert(what.clone(), at) {
+                let first = first.trim_start_matches('/').replace('/', ".");
+                let message = format!(
+                    "writes {what}, as `{first}` does: only what one of them writes would be left"
+                );
+                self.said.value(at.clone(), message);
+            }
+        }
     }
 
     fn composition(&mut self, parts: Parts, at: &str, inner: Outer<'_>) -> Option<Work> {

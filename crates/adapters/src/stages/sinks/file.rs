@@ -1,7 +1,7 @@
 //! The sink `file`: records into one file, or several by number, size or the values of fields. Files are written beside their place and put there when the run
 //! has come to its end: nobody sees half a file.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use model::BoxFuture;
 use model::data::{Batch, Reject, Writer};
@@ -11,6 +11,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+mod beside;
+mod claims;
 mod encode;
 mod part;
 mod place;
@@ -21,11 +23,15 @@ use super::super::format::{
     Compression, CsvLayout, CsvWriting, FileFormat, NamedType, named, unknown_format,
 };
 use crate::stages::options;
+use beside::Discard;
+use claims::{Claimant, Claims};
 use writing::FilesWriting;
 
 /// The kind.
-#[derive(Debug)]
-pub(super) struct FileSink;
+#[derive(Debug, Default)]
+pub(super) struct FileSink {
+    claims: Claims,
+}
 
 /// The options of the sink `file`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -189,19 +195,48 @@ impl SinkKind for FileSink {
         }
     }
 
+    fn replaces(&self, options: &Value) -> Option<String> {
+        let options: Options = serde_json::from_value(options.clone()).ok()?;
+        let open = options.partition_by.iter().any(|field| is_open(field));
+        if open || is_open(&options.path) {
+            return None;
+        }
+        // `./a//b` is `a/b`.
+        let parts = Path::new(&options.path).components();
+        let path: PathBuf = parts
+            .filter(|part| !matches!(part, Component::CurDir))
+            .collect();
+        let numbered = options.max_file_bytes.or(options.max_file_records);
+        let numbered = if numbered.is_some() {
+            " in numbered files"
+        } else {
+            ""
+        };
+        let by = match options.partition_by.as_slice() {
+            [] => String::new(),
+            fields => format!(" by {}", fields.join(", ")),
+        };
+        Some(format!("{}{numbered}{by}", path.display()))
+    }
+
     fn open(
         &self,
         config: String,
         context: Context,
     ) -> BoxFuture<'static, Result<Box<dyn Writer>, Fault>> {
+        let claimant = self.claims.of(&context);
         Box::pin(async move {
-            let writing = blocking(move || open(&config, &context)).await?;
-            Ok(Box::new(Open(Blocking::new(writing))) as Box<dyn Writer>)
+            let writing = blocking(move || open(&config, &context, claimant)).await?;
+            let discard = writing.discard();
+            Ok(Box::new(Open {
+                writing: Blocking::new(writing),
+                _discard: discard,
+            }) as Box<dyn Writer>)
         })
     }
 }
 
-fn open(config: &str, context: &Context) -> Result<FilesWriting, Fault> {
+fn open(config: &str, context: &Context, claims: Claimant) -> Result<FilesWriting, Fault> {
     let options: Options =
         serde_json::from_str(config).map_err(|e| Fault::Invalid(format!("its options: {e}")))?;
     let settings = options.checked().map_err(|wrong| {
@@ -210,15 +245,18 @@ fn open(config: &str, context: &Context) -> Result<FilesWriting, Fault> {
             .map(|w| format!("{}: {}", w.pointer, w.message));
         Fault::Invalid(all.collect::<Vec<_>>().join("; "))
     })?;
-    FilesWriting::new(settings, context.access.clone())
+    FilesWriting::new(settings, context.access.clone(), claims)
 }
 
 /// An open one.
-struct Open(Blocking<FilesWriting>);
+struct Open {
+    writing: Blocking<FilesWriting>,
+    _discard: Discard,
+}
 
 impl Writer for Open {
     fn push(&mut self, batch: Batch, key: String) -> BoxFuture<'_, Result<Vec<Reject>, Fault>> {
-        Box::pin(self.0.with(move |writing| writing.push(&batch, key)))
+        Box::pin(self.writing.with(move |writing| writing.push(&batch, key)))
     }
 
     fn is_whole(&self) -> bool {
@@ -226,7 +264,7 @@ impl Writer for Open {
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
-        Box::pin(self.0.with(FilesWriting::finish))
+        Box::pin(self.writing.with(FilesWriting::finish))
     }
 }
 

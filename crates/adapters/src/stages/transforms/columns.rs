@@ -86,6 +86,10 @@ impl Kind for Columns {
         }
     }
 
+    fn is_data(&self, pointer: &str) -> bool {
+        pointer.starts_with("/add/")
+    }
+
     fn check(&self, given: &Value) -> Vec<Misfit> {
         match serde_json::from_value::<Options>(given.clone()) {
             Ok(options) => options.misfits(),

@@ -7,6 +7,9 @@ use model::error::Fault;
 
 use crate::stages::record::{Lines, check_utf8};
 
+/// Bytes that a batch may grow to.
+const MOST: usize = 256 << 20;
+
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Became {
@@ -90,6 +93,12 @@ impl<E: Each> Records<E> {
                     count = count.saturating_add(1);
                 }
                 Became::Written => {
+                    if out.buffer.len() > MOST {
+                        return Err(Fault::Invalid(format!(
+                            "a batch of {} records becomes larger than {MOST} bytes; let fewer records go together (`limits.batch_records`)",
+                            batch.count
+                        )));
+                    }
                     out.buffer.push(b'\n');
                     out.drop(line);
                     count = count.saturating_add(1);

@@ -30,6 +30,10 @@ impl Kind for Map {
         }
     }
 
+    fn is_data(&self, pointer: &str) -> bool {
+        pointer.starts_with("/fields/")
+    }
+
     fn check(&self, given: &Value) -> Vec<Misfit> {
         match serde_json::from_value::<Options>(given.clone()) {
             Ok(options) => Plan::of(&options).err().unwrap_or_default(),
@@ -46,7 +50,7 @@ impl TransformKind for Map {
     fn open(
         &self,
         config: String,
-        _: Context,
+        context: Context,
     ) -> BoxFuture<'static, Result<Box<dyn Transformer>, Fault>> {
         Box::pin(async move {
             let options: Options = common::read(&config)?;
@@ -55,7 +59,11 @@ impl TransformKind for Map {
                 Err(misfits) => return Err(common::misfits(misfits)),
             };
             let slots = plan.slots();
-            Ok(transformer(Mapping { plan, slots }))
+            Ok(transformer(Mapping {
+                plan,
+                slots,
+                most: usize::try_from(context.record_bytes).unwrap_or(usize::MAX),
+            }))
         })
     }
 }
@@ -64,6 +72,8 @@ impl TransformKind for Map {
 struct Mapping {
     plan: Plan,
     slots: Slots,
+    /// Bytes of a record.
+    most: usize,
 }
 
 impl Each for Mapping {
@@ -90,7 +100,7 @@ impl Each for Mapping {
 impl Mapping {
     fn write(&self, line: &[u8], members: &[Member<'_>], out: &mut Vec<u8>) -> Result<(), String> {
         out.push(b'{');
-        let mut first = self.plan.write(line, &self.slots, out)?;
+        let mut first = self.plan.write(line, &self.slots, out, self.most)?;
         for member in members {
             let kept = match text(member.key) {
                 Some(name) => !self.plan.takes(&name),

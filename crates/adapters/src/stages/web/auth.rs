@@ -10,6 +10,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
+/// Bytes of a value that is taken for a secret.
+const LEAST_SECRET: usize = 4;
+
 /// Who the stage says it is. Write secrets as references: `${env:NAME}` or `${file:path}`.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -144,6 +147,34 @@ impl Credentials {
         }
     }
 
+    /// Values that a stage got by reference are not shown either.
+    pub(super) fn and_secret(mut self, values: &[String]) -> Self {
+        // Shorter ones keep nothing secret, and would stand for half of every text.
+        let values = values.iter().map(|value| value.trim());
+        let values = values.filter(|value| value.len() >= LEAST_SECRET);
+        for value in values {
+            self.secrets.push(value.to_owned());
+            self.secrets.push(encoded(value));
+            self.secrets.push(in_path(value));
+        }
+        self.secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        self.secrets.dedup();
+        self
+    }
+
+    /// The path of a URL, with every part left out that is one of them, holds one, or stands in one.
+    pub(super) fn path(&self, url: &Url) -> String {
+        let hidden = |part: &str| {
+            let told = |s: &String| s.contains(part) || part.contains(s.as_str());
+            part.len() >= LEAST_SECRET && self.secrets.iter().any(told)
+        };
+        let parts = url.path().split('/');
+        let parts: Vec<_> = parts
+            .map(|part| if hidden(part) { "***" } else { part })
+            .collect();
+        parts.join("/")
+    }
+
     /// A text of the server's without them, should it repeat them.
     pub(super) fn redact(&self, text: String) -> String {
         self.secrets
@@ -170,6 +201,16 @@ pub(in crate::stages) fn set_query(url: &mut Url, name: &str, value: Option<&str
 
 fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// As a part of a path has it.
+fn in_path(text: &str) -> String {
+    let mut url = Url::parse("http://h/").ok();
+    if let Some(url) = &mut url {
+        url.set_path(text);
+    }
+    let path = url.as_ref().map_or(text, Url::path);
+    path.trim_start_matches('/').to_owned()
 }
 
 fn is_sensitive(header: &str) -> bool {

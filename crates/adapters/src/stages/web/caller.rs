@@ -87,6 +87,8 @@ pub(in crate::stages) struct Answer {
     pub(in crate::stages) body: HttpBody,
     /// Where it came from, after redirects.
     pub(in crate::stages) url: Url,
+    /// What was asked there, as messages name it ([`Caller::place_of`]).
+    pub(in crate::stages) place: String,
 }
 
 /// Why there is no such answer.
@@ -144,7 +146,7 @@ impl Caller {
             client: web.egress.client(policy),
             web: web.clone(),
             origin: url.origin(),
-            credentials: Credentials::new(manners.auth, &headers)?,
+            credentials: Credentials::new(manners.auth, &headers)?.and_secret(&context.secrets),
             headers,
             signer: manners.signer,
             pace: manners.rate_limit.map(Pace::new),
@@ -180,14 +182,21 @@ impl Caller {
         url
     }
 
-    /// The origin, for messages: a whole URL may hold secrets.
+    /// The origin, for messages.
     pub(in crate::stages) fn place(&self) -> String {
         self.origin.ascii_serialization()
     }
 
-    /// Something went wrong on the way, once an answer had begun.
-    pub(in crate::stages) fn broke(&self, error: EgressError) -> Failure {
-        let message = format!("{}: {error}", self.place());
+    /// What is asked where, for messages: method, origin and path. The query may hold secrets, and a secret in the path is left out.
+    pub(in crate::stages) fn place_of(&self, draft: &Draft) -> String {
+        let Draft { method, url, .. } = draft;
+        let origin = url.origin().ascii_serialization();
+        format!("{method} {origin}{}", self.credentials.path(url))
+    }
+
+    /// Something went wrong on the way; `place` is what was asked.
+    pub(in crate::stages) fn broke(place: &str, error: EgressError) -> Failure {
+        let message = format!("{place}: {error}");
         match error {
             EgressError::Denied(text) => Failure::Final(Fault::Denied(text)),
             EgressError::BadRequest(_) | EgressError::TooBig { .. } => Failure::invalid(message),
@@ -215,17 +224,18 @@ impl Caller {
                     status,
                     headers: parts.headers,
                     body,
+                    place: self.place_of(&draft),
                     url: draft.url,
                 });
             }
             if !status.is_redirection() || status == StatusCode::NOT_MODIFIED {
-                return Err(self.refused(response).await);
+                return Err(self.refused(&draft, response).await);
             }
             draft = self.redirected(draft, &response)?;
         }
         Err(Failure::invalid(format!(
             "{} redirects more than {} times",
-            self.place(),
+            self.place_of(&draft),
             self.redirects
         )))
     }
@@ -236,7 +246,7 @@ impl Caller {
             pace.turn(&*self.web.clock, &*self.web.timer).await;
         }
         let answer = self.client.send(request).await;
-        answer.map_err(|e| self.broke(e))
+        answer.map_err(|e| Self::broke(&self.place_of(draft), e))
     }
 
     fn request(&self, draft: &Draft) -> Result<Request<HttpBody>, Failure> {
@@ -267,8 +277,8 @@ impl Caller {
     /// The request to follow a redirect with.
     fn redirected(&self, draft: Draft, response: &Response<HttpBody>) -> Result<Draft, Failure> {
         let status = response.status();
-        let bad =
-            |what: &str| Failure::invalid(format!("{} answered {status} {what}", self.place()));
+        let place = self.place_of(&draft);
+        let bad = |what: &str| Failure::invalid(format!("{place} answered {status} {what}"));
         let location = response
             .headers()
             .get(LOCATION)
@@ -310,12 +320,12 @@ impl Caller {
     }
 
     /// What an answer that is no 2xx means.
-    async fn refused(&self, response: Response<HttpBody>) -> Failure {
+    async fn refused(&self, draft: &Draft, response: Response<HttpBody>) -> Failure {
         let status = response.status();
         let wait = retry_after(response.headers(), self.web.clock.now());
         let (parts, body) = response.into_parts();
         let said = self.quote(&body::start(body, &parts.headers).await);
-        let mut message = format!("{} answered {status}", self.place());
+        let mut message = format!("{} answered {status}", self.place_of(draft));
         if !said.is_empty() {
             message = format!("{message}: {said}");
         }

@@ -306,15 +306,15 @@ async fn taken(
         drain(answer.body).await;
         return Ok(Vec::new());
     };
+    let place = &answer.place;
     let bad = |what: &str| {
         Failure::invalid(format!(
-            "{} took the records, but its answer does not say what became of each: {what}",
-            caller.place()
+            "{place} took the records, but its answer does not say what became of each: {what}"
         ))
     };
     let coding = coding(&answer.headers).map_err(|m| bad(&m))?;
     let unread = |unread| match unread {
-        Unread::Egress(error) => caller.broke(error),
+        Unread::Egress(error) => Caller::broke(place, error),
         Unread::Bad(what) => bad(&what),
     };
     let mut pieces = Pieces::new(answer.body, coding).map_err(unread)?;
@@ -342,7 +342,7 @@ async fn taken(
                 let said: Result<String, _> = serde_json::from_str(text);
                 let said = said.unwrap_or_else(|_| text.to_owned());
                 let said = caller.quote(said.as_bytes());
-                reject(at, &format!("{} did not take it: {said}", caller.place()))
+                reject(at, &format!("{place} did not take it: {said}"))
             })
         });
     Ok(failed.collect())

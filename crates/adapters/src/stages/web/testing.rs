@@ -222,6 +222,7 @@ pub(in crate::stages) fn context(http: Option<HttpGrant>) -> Context {
         }),
         record_bytes: 1000,
         parsed_next: false,
+        secrets: Vec::new().into(),
         progress: Arc::new(Progress::default()),
     }
 }

@@ -1,15 +1,15 @@
 //! One file while it is written: beside its place, under a name of its own, until it is put there.
 
 use std::collections::VecDeque;
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use model::error::Fault;
 use tempfile::TempPath;
 
+use super::beside::Beside;
 use super::encode::Encode;
 use super::place::fault;
 
@@ -33,21 +33,6 @@ pub(super) struct Part {
     temp: Option<TempPath>,
     file: Option<File>,
     synced: bool,
-}
-
-/// Folders that were made for files. Those that are empty at the end are removed.
-#[derive(Debug, Default)]
-pub(super) struct Made(Vec<PathBuf>);
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        for folder in self.0.iter().rev() {
-            // One that holds something stays.
-            if let Err(error) = std::fs::remove_dir(folder) {
-                tracing::debug!(folder = %folder.display(), %error, "folder made for a file is kept");
-            }
-        }
-    }
 }
 
 impl Part {
@@ -95,11 +80,11 @@ impl Part {
     }
 
     /// Writes what waits. After an error it goes on where it was when it is called again.
-    pub(super) fn flush(&mut self, made: &mut Made) -> Result<(), Fault> {
+    pub(super) fn flush(&mut self, beside: &mut Beside) -> Result<(), Fault> {
         self.collect();
         if !self.waiting.is_empty() {
             self.synced = false;
-            self.write(made).map_err(|e| {
+            self.write(beside).map_err(|e| {
                 let needed: usize = self.waiting.iter().map(Bytes::len).sum();
                 let needed = needed.saturating_sub(self.written);
                 fault("write", &self.target, needed, &e)
@@ -112,10 +97,10 @@ impl Part {
         Ok(())
     }
 
-    fn write(&mut self, made: &mut Made) -> io::Result<()> {
+    fn write(&mut self, beside: &mut Beside) -> io::Result<()> {
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => self.open(made)?,
+            None => self.open(beside)?,
         };
         let done = self.write_to(&mut file);
         self.file = Some(file);
@@ -141,30 +126,24 @@ impl Part {
     }
 
     /// The file beside its place: a new one, or the one that was begun.
-    fn open(&mut self, made: &mut Made) -> io::Result<File> {
+    fn open(&mut self, beside: &mut Beside) -> io::Result<File> {
         if let Some(temp) = &self.temp {
             return OpenOptions::new().append(true).open(temp);
         }
         let folder = self.target.parent().unwrap_or(Path::new("/"));
-        made.make(folder)?;
-        let temp = tempfile::Builder::new()
-            .prefix(".weir-")
-            .suffix(".tmp")
-            // As any new file: the rights that the process gives.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
+        let temp = beside.file_for(folder)?;
         let (file, path) = temp.into_parts();
         self.temp = Some(path);
         Ok(file)
     }
 
     /// Writes all of it to the disk itself.
-    pub(super) fn sync(&mut self, made: &mut Made) -> Result<(), Fault> {
-        self.flush(made)?;
+    pub(super) fn sync(&mut self, beside: &mut Beside) -> Result<(), Fault> {
+        self.flush(beside)?;
         if self.synced {
             return Ok(());
         }
-        let file = self.open(made);
+        let file = self.open(beside);
         file.and_then(|file| file.sync_all())
             .map_err(|e| fault("write", &self.target, 0, &e))?;
         self.synced = true;
@@ -194,21 +173,6 @@ impl Part {
                 Err(fault("put in place", &self.target, 0, &e.error))
             }
         }
-    }
-}
-
-impl Made {
-    /// Makes a folder and those above it that are not there.
-    fn make(&mut self, folder: &Path) -> io::Result<()> {
-        let missing: Vec<_> = folder.ancestors().take_while(|f| !f.exists()).collect();
-        for folder in missing.into_iter().rev() {
-            match DirBuilder::new().create(folder) {
-                Ok(()) => self.0.push(folder.to_owned()),
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
     }
 }
 

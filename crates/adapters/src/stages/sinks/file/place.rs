@@ -44,6 +44,11 @@ impl Place {
         }
     }
 
+    /// The folder in which, or below which, all of them are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The file of this number (from 1) in this folder below (may be empty). The first one has no number where there is to be only one.
     pub(super) fn file(&self, below: &str, number: u64) -> PathBuf {
         let mut name = self.stem.clone();
@@ -106,7 +111,7 @@ fn escaped(text: &str) -> String {
 /// The real path of a file that a spec names: where a link leads, and in a folder that may be written to.
 pub(super) fn real(path: &Path, access: &Access) -> Result<PathBuf, Fault> {
     let path = access.files.resolve(path).map_err(Fault::Denied)?;
-    let path = path.canonicalize().unwrap_or(path);
+    let path = followed(&path);
     match path.metadata() {
         Ok(meta) if meta.is_dir() => Err(Fault::Invalid(format!(
             "{} is a folder; name a file in it",
@@ -118,6 +123,19 @@ pub(super) fn real(path: &Path, access: &Access) -> Result<PathBuf, Fault> {
         ))),
         _ => Ok(path),
     }
+}
+
+/// With links followed as far as the path exists, so that a file has one path.
+fn followed(path: &Path) -> PathBuf {
+    let mut rest = Vec::new();
+    for part in path.ancestors() {
+        match (part.canonicalize(), part.file_name()) {
+            (Ok(found), _) => return rest.iter().rev().fold(found, |p, name| p.join(name)),
+            (Err(_), Some(name)) => rest.push(name),
+            (Err(_), None) => break,
+        }
+    }
+    path.to_owned()
 }
 
 /// Why a file cannot be had, with what may be done.

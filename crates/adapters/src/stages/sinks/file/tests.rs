@@ -15,7 +15,7 @@ use crate::stages::sources::FileSource;
 use model::data::Encoding;
 
 fn opened(dir: &Path, options: &Value) -> BoxFuture<'static, Result<Box<dyn Writer>, Fault>> {
-    FileSink.open(options.to_string(), context(dir))
+    FileSink::default().open(options.to_string(), context(dir))
 }
 
 fn batch(lines: &str) -> Batch {
@@ -308,6 +308,122 @@ async fn what_does_not_fit_the_first_records_is_rejected() {
 }
 
 #[tokio::test]
+async fn a_number_is_held_exactly_or_rejected() {
+    let dir = TempDir::new().unwrap();
+    let check = async |numbers: &[&str], rejected: &[usize]| {
+        let lines = numbers.iter().map(|n| format!("{{\"a\":{n}}}\n"));
+        let lines: String = lines.collect();
+        let options = json!({"path": "a.parquet", "schema": {"a": "number"}});
+        let rejects = write(dir.path(), &options, &[&lines]).await.unwrap();
+        let said: Vec<_> = rejects[0].iter().map(|r| r.index as usize).collect();
+        assert_eq!(said, rejected, "{numbers:?}: {rejects:?}");
+        let came = read(dir.path(), "a.parquet").await;
+        let kept = numbers.iter().enumerate();
+        let kept = kept.filter(|(at, _)| !rejected.contains(at));
+        let kept: Vec<f64> = kept.map(|(_, n)| n.parse().unwrap()).collect();
+        let came: Vec<_> = came.iter().map(|r| r["a"].as_f64().unwrap()).collect();
+        assert_eq!(came, kept);
+    };
+    check(
+        &[
+            "1.0",
+            "9223372036854775809",
+            "123456789012345678901234567890.123456789",
+            "0.1",
+            "-1.50e-7",
+            "0.30000000000000004",
+            "0.300000000000000041",
+        ],
+        &[1, 2, 6],
+    )
+    .await;
+    let long = format!("1.{}1", "0".repeat(900));
+    check(
+        &[
+            "9007199254740992",
+            "9007199254740993",
+            "9223372036854775808",
+            "1e300",
+            "1e-400",
+            "1e400",
+            "-0.0",
+            &long,
+        ],
+        &[1, 4, 5, 7],
+    )
+    .await;
+    let options = json!({"path": "t.parquet", "schema": {"t": "timestamp", "j": "json"}});
+    let lines = "{\"t\":\"2024-05-01T10:00:00.123456Z\",\"j\":12345678901234567890123}\n{\"t\":\"2024-05-01T10:00:00.1234567Z\"}\n";
+    let rejects = write(dir.path(), &options, &[lines]).await.unwrap();
+    assert_eq!(rejects[0].len(), 1, "{rejects:?}");
+    let came = read(dir.path(), "t.parquet").await;
+    assert_eq!(came[0]["j"], "12345678901234567890123", "{came:?}");
+}
+
+#[tokio::test]
+async fn csv_takes_the_last_of_equal_fields_and_no_halves_of_characters() {
+    let dir = TempDir::new().unwrap();
+    let lines = [
+        r#"{"a":1,"b":0,"a":2}"#,
+        r#"{"a":"\ud800"}"#,
+        r#"{"b":["\udc00"]}"#,
+        r#"{"b":"\u00e4\\ud800"}"#,
+        "",
+    ]
+    .join("\n");
+    let rejects = write(dir.path(), &json!({"path": "a.csv"}), &[&lines]).await;
+    let rejects = rejects.unwrap().concat();
+    let said: Vec<_> = rejects.iter().map(|r| r.index).collect();
+    assert_eq!(said, [1, 2], "{rejects:?}");
+    assert!(
+        rejects[0].reason.contains("half of a surrogate pair"),
+        "{rejects:?}"
+    );
+    let came = std::fs::read_to_string(dir.path().join("a.csv")).unwrap();
+    assert_eq!(came, "a,b\n2,0\n,\u{e4}\\ud800\n");
+}
+
+#[tokio::test]
+async fn two_sinks_of_a_run_cannot_write_the_same_file() {
+    let dir = TempDir::new().unwrap();
+    std::fs::create_dir(dir.path().join("real")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("real"), dir.path().join("link")).unwrap();
+    let kind = FileSink::default();
+    let open = async |stage: &str, run: u128, options: Value| {
+        let context = Context {
+            stage: stage.into(),
+            run: model::run::RunId::of(run),
+            ..context(dir.path())
+        };
+        kind.open(options.to_string(), context).await
+    };
+    let real = json!({"path": "real/a.ndjson"});
+    let first = open("one", 1, real.clone()).await.unwrap();
+    for path in ["real/a.ndjson", "./real//a.ndjson", "link/a.ndjson"] {
+        let said = open("two", 1, json!({"path": path})).await.err().unwrap();
+        let said = said.to_string();
+        assert!(
+            said.contains("real/a.ndjson is written by the sink one of this run, too"),
+            "{said}"
+        );
+    }
+    // The same sink once more, another run, another file.
+    assert!(open("one", 1, real.clone()).await.is_ok());
+    assert!(open("two", 2, real.clone()).await.is_ok());
+    let other = json!({"path": "real/b.ndjson"});
+    assert!(open("two", 1, other).await.is_ok());
+    // Those by values are known when they are begun.
+    let by = json!({"path": "p.ndjson", "partition_by": ["x"]});
+    let mut by = open("by", 1, by).await.unwrap();
+    let one = open("one", 1, json!({"path": "x=1/p.ndjson"}));
+    let one = one.await.unwrap();
+    let said = by.push(batch("{\"x\":1}\n"), "k".into()).await.unwrap_err();
+    assert!(said.to_string().contains("x=1/p.ndjson"), "{said}");
+    drop((first, by, one));
+    assert!(open("two", 1, real).await.is_ok());
+}
+
+#[tokio::test]
 async fn what_cannot_be_written_is_named_with_what_may_be_done() {
     let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("there.csv"), b"old").unwrap();
@@ -364,7 +480,7 @@ async fn what_cannot_be_written_is_named_with_what_may_be_done() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(names, ["late.csv", "null.csv", "there.csv"]);
-    let said = FileSink.check(&json!({
+    let said = FileSink::default().check(&json!({
         "path": "a.parquet.gz", "max_file_bytes": 5, "partition_by": ["a", "a"], "schema": {"x": "int"},
         "csv": {"delimiter": "\"", "columns": []}
     }));

@@ -13,8 +13,10 @@ use model::data::{Batch, Encoding, Reject};
 use model::error::Fault;
 
 use super::Settings;
+use super::beside::{Beside, Discard};
+use super::claims::Claimant;
 use super::encode::Encode;
-use super::part::{Made, Part, sync_folder};
+use super::part::{Part, sync_folder};
 use super::place::{Place, folder_of, real};
 use crate::stages::format::{FileFormat, Table, from_ipc, parsed};
 
@@ -29,6 +31,7 @@ const MOST_COLUMNS: usize = 32 << 20;
 pub(super) struct FilesWriting {
     settings: Settings,
     access: Arc<Access>,
+    claims: Claimant,
     place: Place,
     /// By folder below the path's own.
     parts: BTreeMap<String, Numbered>,
@@ -43,7 +46,7 @@ pub(super) struct FilesWriting {
     ended: bool,
     fault: Option<Fault>,
     /// The last field: files are gone when it is dropped.
-    made: Made,
+    beside: Beside,
 }
 
 /// The file that is written in a folder, and how many came before.
@@ -60,7 +63,11 @@ enum Columns {
 }
 
 impl FilesWriting {
-    pub(super) fn new(settings: Settings, access: Arc<Access>) -> Result<Self, Fault> {
+    pub(super) fn new(
+        settings: Settings,
+        access: Arc<Access>,
+        claims: Claimant,
+    ) -> Result<Self, Fault> {
         let path = real(&settings.path, &access)?;
         let numbered = settings.max_bytes.is_some() || settings.max_records.is_some();
         let place = Place::new(&path, numbered);
@@ -70,9 +77,14 @@ impl FilesWriting {
             let message = format!("{shown} exists already (`if_exists: fail`)");
             return Err(Fault::Invalid(message));
         }
+        if settings.partition_by.is_empty() {
+            claims.claim(&first)?;
+        }
         Ok(Self {
             settings,
             access,
+            claims,
+            beside: Beside::new(place.folder()),
             place,
             parts: BTreeMap::new(),
             whole: vec![],
@@ -82,8 +94,12 @@ impl FilesWriting {
             last: None,
             ended: false,
             fault: None,
-            made: Made::default(),
         })
+    }
+
+    /// Dropped, it discards what is not in its place.
+    pub(super) fn discard(&self) -> Discard {
+        self.beside.discard()
     }
 
     /// Writes a batch.
@@ -118,7 +134,7 @@ impl FilesWriting {
             self.ended = true;
         }
         for part in &mut self.whole {
-            part.sync(&mut self.made)?;
+            part.sync(&mut self.beside)?;
         }
         for part in &mut self.whole {
             part.publish(self.settings.fail_if_exists)?;
@@ -126,6 +142,7 @@ impl FilesWriting {
                 .extend(part.target.parent().map(ToOwned::to_owned));
         }
         self.remove_later_numbers();
+        self.beside.end();
         self.folders
             .iter()
             .try_for_each(|folder| sync_folder(folder))
@@ -357,6 +374,7 @@ impl FilesWriting {
             "" => target,
             _ => real(&target, &self.access)?,
         };
+        self.claims.claim(&target)?;
         numbered.part = Some(Part::new(target, folder.to_owned(), number, encode));
         Ok(())
     }
@@ -410,7 +428,7 @@ impl FilesWriting {
     fn flush(&mut self) -> Result<(), Fault> {
         let open = self.parts.values_mut().filter_map(|n| n.part.as_mut());
         for part in self.whole.iter_mut().chain(open) {
-            part.flush(&mut self.made)?;
+            part.flush(&mut self.beside)?;
         }
         Ok(())
     }
@@ -428,7 +446,7 @@ impl FilesWriting {
         for (folder, last) in BTreeMap::from_iter(numbers) {
             let later = (last.saturating_add(1)..).map(|number| self.place.file(folder, number));
             for path in later {
-                if std::fs::remove_file(path).is_err() {
+                if self.claims.claim(&path).is_err() || std::fs::remove_file(path).is_err() {
                     break;
                 }
             }

@@ -115,7 +115,7 @@ async fn requests_go_out_side_by_side_but_no_more_than_allowed() {
 
 #[tokio::test]
 async fn refused_records_are_rejects_and_a_refused_sender_is_a_failure() {
-    let reason = |up: &Upstream, said: &str| format!("{} answered {said}", up.origin);
+    let reason = |up: &Upstream, said: &str| format!("POST {}/in answered {said}", up.origin);
     for line in [
         "400 Bad Request",
         "409 Conflict",

@@ -39,6 +39,8 @@ pub(super) struct Site {
 /// A page while it is read.
 pub(super) struct Page {
     pub(super) url: Url,
+    /// What was asked, for messages.
+    place: String,
     pub(super) headers: HeaderMap,
     pub(super) known: Known,
     /// Records so far, readable or not.
@@ -100,10 +102,13 @@ impl Site {
     ) -> Result<Page, Failure> {
         let url = self.caller.strip(answer.url.clone());
         let headers = answer.headers.clone();
+        let place = answer.place.clone();
+        let at = place.as_str();
         let opened = self.opened(answer, &url).await?;
-        let records = Records::new(&opened.reading, columns).map_err(|m| self.bad(&m))?;
+        let records = Records::new(&opened.reading, columns).map_err(|m| Self::bad(at, &m))?;
         let mut page = Page {
             url,
+            place: place.clone(),
             headers,
             known: opened.known,
             count: 0,
@@ -116,7 +121,7 @@ impl Site {
             failed: None,
         };
         if let Some(text) = opened.text {
-            page.feed(text).map_err(|m| self.bad(&m))?;
+            page.feed(text).map_err(|m| Self::bad(at, &m))?;
         }
         let first = page.gather(self, most, number).await?;
         let is_markup = page.begins.trim_ascii_start().starts_with(b"<");
@@ -132,20 +137,22 @@ impl Site {
             status,
             headers,
             body,
+            place,
             ..
         } = answer;
+        let at = place.as_str();
         let size = body.size_hint().exact();
         let is_empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT);
         if is_empty || size == Some(0) {
-            return self.held(Bytes::new(), None).await;
+            return self.held(at, Bytes::new(), None).await;
         }
-        let encoded = coding(&headers).map_err(|m| self.bad(&m))?;
+        let encoded = coding(&headers).map_err(|m| Self::bad(at, &m))?;
         let Some(found) = shape::found(self.plan.read.format, &headers, url) else {
-            return Err(self.wrong_type(&headers, body, encoded).await);
+            return Err(self.wrong_type(at, &headers, body, encoded).await);
         };
         self.progress.expect(size.unwrap_or(0));
         let pieces = Pieces::new(body, encoded.or(found.packed));
-        let mut pieces = pieces.map_err(|e| self.unread(e))?;
+        let mut pieces = pieces.map_err(|e| Self::unread(at, e))?;
         if !self.plan.wants_document() {
             return Ok(Opened {
                 reading: self.reading(found)?,
@@ -155,16 +162,19 @@ impl Site {
             });
         }
         if found.format != TextFormat::Json {
-            return Err(self.bad("is no JSON, and with this pagination it has to be"));
+            return Err(Self::bad(
+                at,
+                "is no JSON, and with this pagination it has to be",
+            ));
         }
         let whole = pieces.whole(self.plan.most).await;
         self.progress.advance(pieces.read());
-        let whole = whole.map_err(|e| self.unread(e))?;
-        self.held(whole, Some(found)).await
+        let whole = whole.map_err(|e| Self::unread(at, e))?;
+        self.held(at, whole, Some(found)).await
     }
 
     /// A document that is there as a whole, looked through.
-    async fn held(&self, text: Bytes, found: Option<Found>) -> Result<Opened, Failure> {
+    async fn held(&self, at: &str, text: Bytes, found: Option<Found>) -> Result<Opened, Failure> {
         let found = found.unwrap_or(Found {
             format: TextFormat::Ndjson,
             tabs: false,
@@ -196,7 +206,7 @@ impl Site {
             let begins = self.caller.quote(&text);
             Failure::invalid(format!(
                 "{}: {}; it begins: {begins}",
-                self.answer(),
+                answer(at),
                 self.caller.quote(m.as_bytes())
             ))
         })?;
@@ -232,23 +242,20 @@ impl Site {
         })
     }
 
-    fn answer(&self) -> String {
-        format!("the answer of {}", self.caller.place())
+    fn bad(at: &str, what: &str) -> Failure {
+        Failure::invalid(format!("{}: {what}", answer(at)))
     }
 
-    fn bad(&self, what: &str) -> Failure {
-        Failure::invalid(format!("{}: {what}", self.answer()))
-    }
-
-    fn unread(&self, unread: Unread) -> Failure {
+    fn unread(at: &str, unread: Unread) -> Failure {
         match unread {
-            Unread::Egress(error) => self.caller.broke(error),
-            Unread::Bad(what) => self.bad(&what),
+            Unread::Egress(error) => Caller::broke(at, error),
+            Unread::Bad(what) => Self::bad(at, &what),
         }
     }
 
     async fn wrong_type(
         &self,
+        at: &str,
         headers: &HeaderMap,
         body: HttpBody,
         encoded: Option<Coding>,
@@ -271,11 +278,16 @@ impl Site {
         } else {
             ", which is not the `format` that was asked for"
         };
-        self.bad(&format!(
-            "{given}{hint}; it begins: {}",
-            self.caller.quote(&begins)
-        ))
+        Self::bad(
+            at,
+            &format!("{given}{hint}; it begins: {}", self.caller.quote(&begins)),
+        )
     }
+}
+
+/// An answer, for messages.
+fn answer(at: &str) -> String {
+    format!("the answer to {at}")
 }
 
 /// What matters of a document for the next page; with GraphQL its nodes, one a line.
@@ -356,7 +368,7 @@ impl Page {
                     let before = pieces.read();
                     let piece = pieces.next().await;
                     site.progress.advance(pieces.read().saturating_sub(before));
-                    piece.map_err(|e| site.unread(e))?
+                    piece.map_err(|e| Site::unread(&self.place, e))?
                 }
             };
             let fed = match piece {
@@ -375,7 +387,7 @@ impl Page {
 
     fn unreadable(&self, site: &Site, what: &str) -> Failure {
         let begins = site.caller.quote(&self.begins);
-        site.bad(&format!("{what}; it begins: {begins}"))
+        Site::bad(&self.place, &format!("{what}; it begins: {begins}"))
     }
 
     /// What the page consists of, to be compared with others.

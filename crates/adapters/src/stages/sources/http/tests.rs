@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::error::Fault;
 use model::grants::HttpGrant;
+use model::stage::Context;
 use serde_json::{Value, json};
 
 use super::*;
@@ -214,6 +215,27 @@ async fn secrets_are_in_no_error() {
             "{said}"
         );
     }
+    // Errors name the path, without the query, and without what a reference stands for.
+    let quiet = Upstream::start(|_: usize, _: &Seen| Reply::new(&["404 Not Found"], "")).await;
+    let said = get(&quiet, json!({"url": "/v1/flights?k=s3cret"})).await.0;
+    let origin = &quiet.origin;
+    assert_eq!(
+        said.failed(),
+        format!("invalid: GET {origin}/v1/flights answered 404 Not Found")
+    );
+    for value in ["t0 ken", "v1/t0%20ken\n", "http://x/t0%20ken/"] {
+        let (web, _) = web();
+        let within = Context {
+            secrets: vec![value.to_owned()].into(),
+            ..context(None)
+        };
+        let options = json!({"url": format!("{origin}/v1/t0%20ken/x")});
+        let said = read(&Http(web), &options, None, within, 2).await.failed();
+        assert_eq!(
+            said,
+            format!("invalid: GET {origin}/v1/***/x answered 404 Not Found")
+        );
+    }
     // Nor what stands in the URL.
     let said = get(&up, json!({"url": "/s3cret?k=s3cret"}))
         .await
@@ -243,7 +265,7 @@ async fn failures_that_pass_are_tried_again_with_growing_waits() {
     assert_eq!(up.seen().len(), 4);
     assert_eq!(time.waits(), seconds(&[1, 2, 4]));
     let want = format!(
-        "transient: {} answered 502 Bad Gateway: no (tried 4 times)",
+        "transient: GET {}/data answered 502 Bad Gateway: no (tried 4 times)",
         up.origin
     );
     assert_eq!(got.failed(), want);

@@ -78,6 +78,10 @@ pub(super) enum Cell<'a> {
 /// What is wrong with a value for an operation.
 type Wrong = &'static str;
 
+const TOO_LARGE: Wrong = "the result is larger than a record may be (`limits.record_bytes`)";
+/// Parts of a list take many times the bytes of their text.
+const MOST_PARTS: usize = 1_000_000;
+
 impl Change {
     pub(super) fn of(operation: &Operation) -> Self {
         let number = |n: &serde_json::Number| Number::read(n.as_str().as_bytes());
@@ -89,7 +93,7 @@ impl Change {
     }
 
     #[inline]
-    pub(super) fn apply<'a>(&'a self, cell: Cell<'a>) -> Result<Cell<'a>, Wrong> {
+    pub(super) fn apply<'a>(&'a self, cell: Cell<'a>, most: usize) -> Result<Cell<'a>, Wrong> {
         if cell == Cell::Raw(b"null") {
             return Ok(cell);
         }
@@ -112,12 +116,15 @@ impl Change {
                 );
                 Ok(Cell::Number(sum))
             }
-            Self::Plain(operation) => plain(operation, cell),
+            Self::Plain(operation) => match plain(operation, cell, most)? {
+                Cell::Text(text) if text.len() > most => Err(TOO_LARGE),
+                cell => Ok(cell),
+            },
         }
     }
 }
 
-fn plain<'a>(operation: &'a Operation, cell: Cell<'a>) -> Result<Cell<'a>, Wrong> {
+fn plain<'a>(operation: &'a Operation, cell: Cell<'a>, most: usize) -> Result<Cell<'a>, Wrong> {
     Ok(match operation {
         Operation::Upper => cell.text("upper needs a string")?.changed(uppercase),
         Operation::Lower => cell
@@ -141,9 +148,10 @@ fn plain<'a>(operation: &'a Operation, cell: Cell<'a>) -> Result<Cell<'a>, Wrong
         Operation::Integer => cell.integer()?,
         Operation::Number => cell.parsed()?,
         Operation::Boolean => cell.boolean()?,
-        Operation::Replace { from, to } => cell
-            .text("replace needs a string")?
-            .changed(|t| t.replace(from.as_str(), to)),
+        Operation::Replace { from, to } => {
+            let text = cell.text("replace needs a string")?;
+            text.replaced(from, to, most)?
+        }
         Operation::Prefix(prefix) => cell
             .text("prefix needs a string")?
             .changed(|t| format!("{prefix}{t}")),
@@ -152,14 +160,22 @@ fn plain<'a>(operation: &'a Operation, cell: Cell<'a>) -> Result<Cell<'a>, Wrong
             .changed(|t| format!("{t}{suffix}")),
         Operation::Split(by) => {
             let text = cell.text("split needs a string")?.0;
+            let take = MOST_PARTS.saturating_add(1);
             let parts: Vec<Value> = if by.is_empty() {
-                text.chars().map(|c| c.to_string().into()).collect()
+                let all = text.chars().take(take);
+                all.map(|c| c.to_string().into()).collect()
             } else {
-                text.split(by.as_str()).map(Value::from).collect()
+                text.split(by.as_str())
+                    .take(take)
+                    .map(Value::from)
+                    .collect()
             };
+            if parts.len() > MOST_PARTS {
+                return Err("split gives more than 1,000,000 parts");
+            }
             Cell::Other(parts.into())
         }
-        Operation::Join(with) => Cell::Text(cell.join(with)?.into()),
+        Operation::Join(with) => Cell::Text(cell.join(with, most)?.into()),
         // These two are made ready before.
         Operation::Multiply(_) | Operation::Add(_) => cell,
     })
@@ -210,6 +226,16 @@ struct Text<'a>(Cow<'a, str>);
 impl<'a> Text<'a> {
     fn changed(self, change: impl FnOnce(&str) -> String) -> Cell<'a> {
         Cell::Text(change(&self.0).into())
+    }
+
+    /// With a text in the place of another; its size is known before it is made.
+    fn replaced(self, from: &str, to: &str, most: usize) -> Result<Cell<'a>, Wrong> {
+        let times = self.0.matches(from).count();
+        let more = to.len().saturating_sub(from.len()).saturating_mul(times);
+        if self.0.len().saturating_add(more) > most {
+            return Err(TOO_LARGE);
+        }
+        Ok(self.changed(|t| t.replace(from, to)))
     }
 }
 
@@ -316,7 +342,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    fn join(self, with: &str) -> Result<String, Wrong> {
+    fn join(self, with: &str, most: usize) -> Result<String, Wrong> {
         let wrong = "join needs a list of strings, numbers and booleans";
         let Value::Array(items) = self.tree() else {
             return Err(wrong);
@@ -330,6 +356,10 @@ impl<'a> Cell<'a> {
                 Value::Null => String::new(),
                 Value::Array(_) | Value::Object(_) => return Err(wrong),
             });
+        }
+        let between = with.len().saturating_mul(parts.len());
+        if between > most {
+            return Err(TOO_LARGE);
         }
         Ok(parts.join(with))
     }

@@ -100,9 +100,27 @@ impl Plan {
         line: &[u8],
         slots: &Slots,
         out: &mut Vec<u8>,
+        most: usize,
     ) -> Result<bool, String> {
-        members(&self.fields, &self.projection, line, slots, out)
+        let record = Record {
+            projection: &self.projection,
+            line,
+            slots,
+            most,
+            full: out.len().saturating_add(most),
+        };
+        members(&self.fields, &record, out)
     }
+}
+
+/// What is the same for all fields of a record.
+struct Record<'a> {
+    projection: &'a Projection,
+    line: &'a [u8],
+    slots: &'a Slots,
+    /// Bytes that the new record may have, and where it has them.
+    most: usize,
+    full: usize,
 }
 
 struct Making {
@@ -161,13 +179,7 @@ fn json(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-fn members(
-    fields: &[Made],
-    projection: &Projection,
-    line: &[u8],
-    slots: &Slots,
-    out: &mut Vec<u8>,
-) -> Result<bool, String> {
+fn members(fields: &[Made], record: &Record<'_>, out: &mut Vec<u8>) -> Result<bool, String> {
     let mut first = true;
     for field in fields {
         let before = out.len();
@@ -175,8 +187,14 @@ fn members(
             out.push(b',');
         }
         out.extend_from_slice(&field.key);
-        if field.value(projection, line, slots, out)? {
+        if field.value(record, out)? {
             first = false;
+            if out.len() > record.full {
+                return Err(format!(
+                    "the record it makes has more than {} bytes, which `limits.record_bytes` allows",
+                    record.most
+                ));
+            }
         } else {
             out.truncate(before);
         }
@@ -187,13 +205,7 @@ fn members(
 impl Made {
     /// Writes its value; false: it has none.
     #[inline]
-    fn value(
-        &self,
-        projection: &Projection,
-        line: &[u8],
-        slots: &Slots,
-        out: &mut Vec<u8>,
-    ) -> Result<bool, String> {
+    fn value(&self, record: &Record<'_>, out: &mut Vec<u8>) -> Result<bool, String> {
         let (slot, default, changes, missing) = match &self.from {
             From::Constant(value) => {
                 out.extend_from_slice(value);
@@ -201,7 +213,7 @@ impl Made {
             }
             From::Object(fields) => {
                 out.push(b'{');
-                members(fields, projection, line, slots, out)?;
+                members(fields, record, out)?;
                 out.push(b'}');
                 return Ok(true);
             }
@@ -212,14 +224,14 @@ impl Made {
                 missing,
             } => (*slot, default, changes, *missing),
         };
-        let raw = match (slots.get(line, slot), default) {
+        let raw = match (record.slots.get(record.line, slot), default) {
             (Some(b"null") | None, Some(default)) => default,
             (Some(raw), _) => raw,
             (None, None) => match missing {
                 Missing::Null => b"null".as_slice(),
                 Missing::Omit => return Ok(false),
                 Missing::Reject => {
-                    let path = projection.path(slot).map(ToString::to_string);
+                    let path = record.projection.path(slot).map(ToString::to_string);
                     return Err(format!(
                         "field {}: the record has nothing at {}",
                         self.name,
@@ -234,7 +246,7 @@ impl Made {
         }
         let mut cell = Cell::Raw(raw);
         for change in changes {
-            cell = change.apply(cell).map_err(|wrong| {
+            cell = change.apply(cell, record.most).map_err(|wrong| {
                 format!(
                     "field {}: {wrong}, and the record has {}",
                     self.name,
