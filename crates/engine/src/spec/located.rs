@@ -337,7 +337,7 @@ mod tests {
             ("a: \"x\nb: 1", 1, ""),
             ("a: 1\n---\nb: 2", 0, "document"),
             ("a: !secret x", 1, "tag"),
-            ("a: *nowhere", 1, "anchor"),
+            ("a: *nowhere", 1, "no `&` gives"),
             ("a: .nan", 1, ""),
             (&"[".repeat(10_000), 1, ""),
             (&bomb, 0, ""),

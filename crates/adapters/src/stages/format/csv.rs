@@ -437,7 +437,18 @@ fn sample_rows(reading: &CsvReading, sample: &[u8], whole: bool) -> Vec<Vec<Stri
                 let fields = row.fields().map(|f| f.map(str::to_owned).collect());
                 rows.extend(fields);
             }
-            _ => break,
+            // As when rows are read, the line with a quote that is never closed is left out.
+            _ => {
+                let quote = reading.quote.filter(|_| whole);
+                let open = quote.and_then(|quote| open_quote(rest, reading.delimiter, quote));
+                let from = open.and_then(|open| rest.get(open..)).unwrap_or_default();
+                let Some(end) = memchr::memchr(b'\n', from) else {
+                    break;
+                };
+                let left = from.len().saturating_sub(end.saturating_add(1));
+                at = sample.len().saturating_sub(left);
+                core = self::core(reading);
+            }
         }
     }
     rows

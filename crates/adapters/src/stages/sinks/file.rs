@@ -229,8 +229,8 @@ impl SinkKind for FileSink {
             let writing = blocking(move || open(&config, &context, claimant)).await?;
             let discard = writing.discard();
             Ok(Box::new(Open {
-                writing: Blocking::new(writing),
                 _discard: discard,
+                writing: Blocking::new(writing),
             }) as Box<dyn Writer>)
         })
     }
@@ -250,8 +250,9 @@ fn open(config: &str, context: &Context, claims: Claimant) -> Result<FilesWritin
 
 /// An open one.
 struct Open {
-    writing: Blocking<FilesWriting>,
+    /// Dropped first: folders that were made can be removed only once they are empty.
     _discard: Discard,
+    writing: Blocking<FilesWriting>,
 }
 
 impl Writer for Open {

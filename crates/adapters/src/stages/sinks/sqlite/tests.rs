@@ -156,7 +156,7 @@ async fn file_and_table_are_made_from_the_first_records() {
             (1, "`id`: 9223372036854775808 is more than the 64 bits"),
             (2, "cannot store TEXT value in REAL column"),
             (3, "`real`: 1e400 is more"),
-            (4, "`none`: not a text of whole characters"),
+            (4, "half of a surrogate pair"),
             (6, "cannot store REAL value in INTEGER column"),
         ],
     )

@@ -265,7 +265,7 @@ async fn failures_that_pass_are_tried_again_with_growing_waits() {
     assert_eq!(up.seen().len(), 4);
     assert_eq!(time.waits(), seconds(&[1, 2, 4]));
     let want = format!(
-        "transient: GET {}/data answered 502 Bad Gateway: no (tried 4 times)",
+        "transient: GET {}/ answered 502 Bad Gateway: no (tried 4 times)",
         up.origin
     );
     assert_eq!(got.failed(), want);
