@@ -28,6 +28,8 @@ mod egress;
 mod events;
 #[path = "e2e/grants.rs"]
 mod grants;
+#[path = "e2e/guide.rs"]
+mod guide;
 #[path = "e2e/hook_misdeeds.rs"]
 mod hook_misdeeds;
 #[path = "e2e/hooks.rs"]

@@ -161,6 +161,7 @@ async fn every_transform_keeps_to_what_all_do() {
         let subject = conformance::Subject {
             open: &open,
             parses: true,
+            encoding: Encoding::Ndjson,
         };
         assert_eq!(
             conformance::transform(&subject).await,

@@ -55,8 +55,10 @@ impl Reader for Count {
         })
     }
 
-    fn pull(&mut self, max_records: u32, _: u32) -> Result<Pulled, Failure> {
-        let most = u64::from(max_records) + u64::from(self.does == "too_many");
+    fn pull(&mut self, max_records: u32, max_bytes: u32) -> Result<Pulled, Failure> {
+        // No record is longer than 27 bytes.
+        let fit = u64::from(max_bytes / 27).max(1);
+        let most = u64::from(max_records).min(fit) + u64::from(self.does == "too_many");
         let end = self.end.min(self.next.saturating_add(most));
         let records: Vec<_> = (self.next..end).map(|n| json!({"n": n})).collect();
         self.next = end;
@@ -75,14 +77,15 @@ impl Reader for Count {
 
 struct Pass {
     does: Value,
-    held: Vec<Value>,
+    /// Lines, and how many.
+    held: (Vec<u8>, u32),
 }
 
 impl Transformer for Pass {
     fn open(config: Value) -> Result<Self, Failure> {
         Ok(Self {
             does: opened(&config)?,
-            held: Vec::new(),
+            held: (Vec::new(), 0),
         })
     }
 
@@ -90,7 +93,8 @@ impl Transformer for Pass {
         let mut rejects = rejects(&self.does, batch.count);
         let batch = match self.does.as_str() {
             Some("hold" | "lose") => {
-                self.held.extend(batch.records::<Value>()?);
+                self.held.0.extend(batch.data);
+                self.held.1 += batch.count;
                 Batch::ndjson::<Value>(&[])?
             }
             Some("leave_out") => {
@@ -107,10 +111,13 @@ impl Transformer for Pass {
     }
 
     fn finish(&mut self) -> Result<Option<Batch>, Failure> {
-        if self.does == "hold" {
-            return Batch::ndjson(&self.held).map(Some);
-        }
-        Ok(None)
+        let (data, count) = std::mem::take(&mut self.held);
+        let held = Batch {
+            encoding: Encoding::Ndjson,
+            count,
+            data,
+        };
+        Ok((self.does == "hold").then_some(held))
     }
 }
 

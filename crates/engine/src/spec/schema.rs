@@ -68,7 +68,7 @@ pub(super) fn derived_of<T: JsonSchema>() -> Value {
 }
 
 /// A key that stands there with nothing after it is a mistake, not a way to leave it out.
-fn without_null(schema: &mut Value) {
+pub(super) fn without_null(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(without_null),
         Value::Object(members) => {
@@ -149,8 +149,7 @@ fn stage(place: Place, natives: &Natives, defs: &mut Map<String, Value>) -> Valu
 /// The options of a kind and the keys of every stage in one schema. Its definitions go to those of the whole.
 fn kind(def: &str, summary: &str, mut options: Value, defs: &mut Map<String, Value>) -> Value {
     renamed(&mut options, def);
-    for (name, mut schema) in take(&mut options, "$defs") {
-        renamed(&mut schema, def);
+    for (name, schema) in take(&mut options, "$defs") {
         defs.insert(format!("{def}.{name}"), schema);
     }
     if let Value::Object(members) = &mut options {
@@ -176,6 +175,7 @@ fn kind(def: &str, summary: &str, mut options: Value, defs: &mut Map<String, Val
 
 /// Lets a template or a reference stand where a number or a truth value is asked for.
 fn opened(mut schema: Value) -> Value {
+    without_null(&mut schema);
     open(&mut schema);
     schema
 }

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::cycles::For;
 use super::problems::Finding;
 use super::reader::Reader;
-use super::schema::derived_of;
+use super::schema::{derived_of, without_null};
 use super::sentences::Checker;
 use super::written::{EncodingWord, PipelineSource, PluginStage};
 use crate::nearest::{instead, listed, quoted};
@@ -88,7 +88,8 @@ pub fn check_options(kind: &dyn Kind, options: &Map<String, Value>) -> Vec<Misfi
 }
 
 fn check_native(kind: &dyn Kind, options: &Value) -> Vec<Finding> {
-    let described = kind.described();
+    let mut described = kind.described();
+    without_null(&mut described.options);
     let findings = match Checker::new(&described.options) {
         Ok(checker) => checker.beside_keys(&COMMON).check_open(options),
         Err(e) => vec![Finding::value(

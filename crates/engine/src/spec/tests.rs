@@ -708,31 +708,3 @@ fn the_published_schema_agrees() {
         assert!(read_alone(text).is_err(), "{text}");
     }
 }
-
-#[test]
-fn the_examples_of_the_guide_are_specs() {
-    let natives = kinds::anything();
-    let published = schema(&natives);
-    let validator = jsonschema::draft202012::new(&published).unwrap();
-    let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pipeline-guide/");
-    let mut count = 0;
-    for page in ["spec.md", "timescope.md"] {
-        let text = std::fs::read_to_string(format!("{guide}{page}")).unwrap();
-        for block in text.split("```yaml\n").skip(1) {
-            let example = block.split("```").next().unwrap();
-            assert_eq!(
-                read(example, page, &natives, &Alone).map(|_| ()),
-                Ok(()),
-                "{example}"
-            );
-            let value = located::read(example).unwrap().0.value;
-            let errors: Vec<_> = validator
-                .iter_errors(&value)
-                .map(|e| e.to_string())
-                .collect();
-            assert!(errors.is_empty(), "{example}: {errors:?}");
-            count += 1;
-        }
-    }
-    assert!(count > 4, "{count} examples were found");
-}

@@ -149,8 +149,8 @@ impl Batch {
         if self.encoding != Encoding::Ndjson {
             return Err(Failure::invalid("the batch is Arrow IPC, not JSON lines"));
         }
-        let lines = self.data.split(|byte| *byte == b'\n');
-        Ok(lines.filter(|line| !line.is_empty()))
+        let lines = self.data.split_inclusive(|byte| *byte == b'\n');
+        Ok(lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)))
     }
 
     /// The records of a batch of JSON lines. A line that does not fit is [`Failure::Invalid`] and named by its number, from 1; so is
@@ -216,6 +216,21 @@ mod tests {
                 "record 2: expected value at line 1 column 1"
             ))
         );
+    }
+
+    #[test]
+    fn an_empty_line_is_a_record_too() {
+        let batch = Batch {
+            encoding: Encoding::Ndjson,
+            count: 3,
+            data: b"1\n\n3\n".to_vec(),
+        };
+        let done = batch.each(|n: u8| Verdict::Keep(n)).unwrap();
+        assert_eq!((done.batch.count, done.rejects.len()), (2, 1));
+        assert_eq!(done.rejects[0].index, 1);
+        assert!(!done.rejects[0].reason.is_empty());
+        let failure = batch.records::<u8>().unwrap_err();
+        assert!(failure.message().starts_with("record 2: "), "{failure}");
     }
 
     #[test]

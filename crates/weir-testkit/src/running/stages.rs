@@ -1,6 +1,9 @@
 //! The stages of data pipelines: a source read to its end, a transform and a sink given records. They are opened in the plugin itself, as a run opens
 //! them, each call with a stage of its own.
 
+#[cfg(test)]
+mod conformance;
+
 use std::sync::Arc;
 
 use model::data::{Batch, Encoding, Most, Opening, Reject, Window};

@@ -12,8 +12,8 @@ mod fields;
 
 use fields::Shape;
 use weir_sdk::{
-    Batch, Failure, Hook, Hooks, Json, Manifest, Plugin, Reject, Transform, Transformed,
-    Transformer, serde_json::Value,
+    Batch, Failure, Hook, Hooks, Json, Manifest, Plugin, Transform, Transformed, Transformer,
+    Verdict, serde_json::Value,
 };
 
 #[derive(Default)]
@@ -38,16 +38,9 @@ impl Transformer for Shape {
     }
 
     fn apply(&mut self, batch: Batch) -> Result<Transformed, Failure> {
-        let (mut kept, mut rejects) = (Vec::new(), Vec::new());
-        for (index, record) in (0..).zip(batch.records()?) {
-            match self.bring(record) {
-                Ok(record) => kept.push(record),
-                Err(reason) => rejects.push(Reject { index, reason }),
-            }
-        }
-        Ok(Transformed {
-            batch: Batch::ndjson(&kept)?,
-            rejects,
+        batch.each(|record| match self.bring(record) {
+            Ok(record) => Verdict::Keep(record),
+            Err(reason) => Verdict::Reject(reason),
         })
     }
 }

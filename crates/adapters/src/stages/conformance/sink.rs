@@ -4,9 +4,11 @@ use bytes::Bytes;
 use model::BoxFuture;
 use model::data::{Batch, Encoding, Reject, Writer};
 use model::error::Fault;
+use model::stage::Convert;
 use serde_json::Value;
 
 use super::source::same;
+use crate::stages::convert::ArrowConvert;
 
 /// Opens the sink anew.
 pub type OpenSink<'a> = &'a (dyn Fn() -> BoxFuture<'static, Result<Box<dyn Writer>, Fault>> + Sync);
@@ -23,7 +25,7 @@ pub enum Shows {
     AsItComes,
 }
 
-/// Checks a sink with these records, at least four: after the end all are there in their order, but for those it rejects, each with its place and a reason; it takes an
+/// Checks a sink with these records, at least four, given in this encoding: after the end all are there in their order, but for those it rejects, each with its place and a reason; it takes an
 /// empty batch; the same batch given twice in a row is there once; and dropped before the end, it shows what [`Shows`] says. `clear` takes away what was written before.
 ///
 /// # Errors
@@ -33,6 +35,7 @@ pub async fn sink(
     shown: Shown<'_>,
     clear: &(dyn Fn() + Sync),
     shows: Shows,
+    encoding: Encoding,
     records: &[Value],
 ) -> Result<(), String> {
     if records.len() < 4 {
@@ -42,7 +45,7 @@ pub async fn sink(
     clear();
     let mut dropped = open().await.map_err(|e| format!("open: {e}"))?;
     let first = batches.first().copied().unwrap_or_default();
-    push(&mut dropped, first, "0").await?;
+    push(&mut dropped, first, encoding, "0").await?;
     drop(dropped);
     let left = shown().unwrap_or_default();
     if shows == Shows::AtTheEnd && shown().is_some() {
@@ -56,8 +59,8 @@ pub async fn sink(
     let mut wanted = vec![];
     for (number, batch) in batches.iter().enumerate() {
         let key = number.to_string();
-        let rejects = push(&mut writer, batch, &key).await?;
-        if push(&mut writer, batch, &key).await? != rejects {
+        let rejects = push(&mut writer, batch, encoding, &key).await?;
+        if push(&mut writer, batch, encoding, &key).await? != rejects {
             return Err("given a batch again, it rejects other records".into());
         }
         let kept = (0_u32..).zip(batch.iter());
@@ -67,7 +70,7 @@ pub async fn sink(
             return Err("it shows records before its end".into());
         }
     }
-    push(&mut writer, &[], "empty").await?;
+    push(&mut writer, &[], encoding, "empty").await?;
     writer.finish().await.map_err(|e| format!("finish: {e}"))?;
     drop(writer);
     same("after the end", &shown().unwrap_or_default(), &wanted)
@@ -76,6 +79,7 @@ pub async fn sink(
 async fn push(
     writer: &mut Box<dyn Writer>,
     records: &[Value],
+    encoding: Encoding,
     key: &str,
 ) -> Result<Vec<Reject>, String> {
     let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
@@ -85,6 +89,8 @@ async fn push(
         count,
         data: Bytes::from(lines),
     };
+    let batch = ArrowConvert.convert(batch, encoding);
+    let batch = batch.map_err(|e| format!("the records cannot be given to it: {e}"))?;
     let rejects = writer.push(batch, key.to_owned()).await;
     let rejects = rejects.map_err(|e| format!("push: {e}"))?;
     let mut places = std::collections::HashSet::new();

@@ -9,7 +9,7 @@ use model::data::{Batch, Reject, Writer};
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, SinkKind};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 mod table;
 
@@ -39,7 +39,7 @@ struct Options {
 }
 
 /// How records are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Layout {
     /// Columns, when all records are there.

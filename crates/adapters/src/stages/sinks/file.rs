@@ -8,7 +8,7 @@ use model::data::{Batch, Reject, Writer};
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, Misfit, SinkKind, Takes, is_open};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 mod beside;
@@ -70,7 +70,7 @@ struct Options {
 }
 
 /// What becomes of a file that is there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum IfExists {
     /// The new one takes its place when it is whole.

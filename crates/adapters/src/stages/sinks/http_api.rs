@@ -9,7 +9,7 @@ use model::data::Writer;
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, Misfit, SinkKind};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::stages::options;
@@ -62,7 +62,7 @@ struct Options {
 }
 
 /// What a request holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Body {
     /// A JSON list of records.

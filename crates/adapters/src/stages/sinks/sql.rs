@@ -7,7 +7,7 @@ use model::data::{Batch, Encoding, Reject};
 use model::error::Fault;
 use model::stage::Misfit;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub(super) mod record;
 pub(super) mod rows;
@@ -17,7 +17,7 @@ pub(super) mod survey;
 const REASON: usize = 1_024;
 
 /// How records get into a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mode {
     /// Each record is a new row.
@@ -28,7 +28,7 @@ pub(super) enum Mode {
 }
 
 /// What becomes of a field for which the table has no column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ExtraFields {
     /// In the first batch the run fails, naming fields and columns; later the record is rejected.

@@ -10,7 +10,7 @@ use model::data::Writer;
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, Misfit, SinkKind, is_open};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::stages::options;
@@ -67,7 +67,7 @@ struct Options {
 }
 
 /// How requests are signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Scheme {
     /// Standard Webhooks.
@@ -78,7 +78,7 @@ enum Scheme {
 }
 
 /// What a request holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Body {
     /// One record.

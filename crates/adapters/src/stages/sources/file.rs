@@ -10,7 +10,7 @@ use model::data::{Most, Opening, Pulled, Reader};
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, Misfit, SourceKind, is_open};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod input;
@@ -74,7 +74,7 @@ enum Paths {
 }
 
 /// How records of Parquet files are handed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Batches {
     /// One JSON document a line.

@@ -11,7 +11,7 @@ use model::data::{Opening, Reader};
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, Misfit, SourceKind};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::stages::format::{CsvOptions, encoding_of};
@@ -114,7 +114,7 @@ impl Parameter {
 }
 
 /// How records stand in an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     /// As the answer says.

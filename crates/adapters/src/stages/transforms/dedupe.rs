@@ -9,7 +9,7 @@ use model::data::Transformer;
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, Misfit, TransformKind, is_open};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -43,7 +43,7 @@ fn one_million() -> u32 {
 }
 
 /// What to do when all places are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum WhenFull {
     /// The run fails, with a sentence that says so.

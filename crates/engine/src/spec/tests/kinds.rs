@@ -20,51 +20,6 @@ pub(crate) fn natives() -> Natives {
     }
 }
 
-/// Kinds that take any options, by the names that the guide uses.
-pub(crate) fn anything() -> Natives {
-    Natives {
-        sources: vec![Arc::new(Any("file"))],
-        transforms: vec![Arc::new(Any("filter"))],
-        sinks: vec![Arc::new(Any("file")), Arc::new(Any("console"))],
-        convert: Arc::new(Never),
-    }
-}
-
-#[derive(Debug)]
-struct Any(&'static str);
-
-impl Kind for Any {
-    fn described(&self) -> Described {
-        Described {
-            name: self.0,
-            summary: "Anything.",
-            options: json!({"type": "object"}),
-        }
-    }
-}
-
-impl SourceKind for Any {
-    fn open(&self, _: Opening, _: Context) -> BoxFuture<'static, Result<Box<dyn Reader>, Fault>> {
-        never()
-    }
-}
-
-impl TransformKind for Any {
-    fn open(
-        &self,
-        _: String,
-        _: Context,
-    ) -> BoxFuture<'static, Result<Box<dyn Transformer>, Fault>> {
-        never()
-    }
-}
-
-impl SinkKind for Any {
-    fn open(&self, _: String, _: Context) -> BoxFuture<'static, Result<Box<dyn Writer>, Fault>> {
-        never()
-    }
-}
-
 #[derive(Debug)]
 struct Rows;
 #[derive(Debug)]

@@ -129,6 +129,14 @@ async fn it_does_what_every_sink_has_to() {
         let paper = paper.clone();
         Box::pin(async move { Ok(open(paper, None, json!({"format": "ndjson"})).await) })
     };
-    let said = conformance::sink(&opening, &shown, &clear, Shows::AsItComes, &records).await;
+    let said = conformance::sink(
+        &opening,
+        &shown,
+        &clear,
+        Shows::AsItComes,
+        Encoding::Ndjson,
+        &records,
+    )
+    .await;
     assert_eq!(said, Ok(()));
 }

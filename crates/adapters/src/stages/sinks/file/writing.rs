@@ -256,6 +256,10 @@ impl FilesWriting {
 
     fn arrow(&mut self, batch: &Batch) -> Result<Vec<Reject>, Fault> {
         for records in from_ipc(&batch.data).map_err(Fault::Invalid)? {
+            // A stream of no records need not have their columns.
+            if records.num_rows() == 0 {
+                continue;
+            }
             match &self.columns {
                 Columns::Unknown => self.columns = Columns::Arrow(records.schema()),
                 Columns::Arrow(schema) if *schema == records.schema() => {}

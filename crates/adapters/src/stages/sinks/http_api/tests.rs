@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use model::data::Encoding;
 use serde_json::{Value, json};
 
 use super::*;
@@ -302,7 +303,8 @@ async fn it_does_what_every_sink_has_to() {
         let clear = || taken.lock().unwrap().clear();
         let records: Vec<Value> = (0..7).map(|n| json!({"n": n})).collect();
         let shows = conformance::Shows::AsItComes;
-        let done = conformance::sink(&open, &shown, &clear, shows, &records).await;
+        let done =
+            conformance::sink(&open, &shown, &clear, shows, Encoding::Ndjson, &records).await;
         assert_eq!(done, Ok(()), "{body}");
     }
 }

@@ -2,7 +2,7 @@
 
 use model::stage::Misfit;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::paging::{End, Paging, Slot};
 use crate::stages::web::document::Path;
@@ -72,7 +72,7 @@ pub(in crate::stages::sources) enum Pagination {
 }
 
 /// Where a parameter stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(in crate::stages::sources) enum Place {
     /// In the query of the URL.
@@ -83,7 +83,7 @@ pub(in crate::stages::sources) enum Place {
 }
 
 /// When there are no more pages.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::stages::sources) enum Stop {
     /// After a page without records.
