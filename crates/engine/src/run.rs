@@ -4,6 +4,7 @@ mod compose;
 pub(crate) mod condition;
 mod flow;
 mod lines;
+mod masked;
 pub(crate) mod meter;
 mod open;
 mod plugin;

@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod pipeline;
 pub mod plugin;
 pub mod ports;
+pub mod redact;
 pub mod run;
 pub mod settings;
 pub mod stage;

@@ -109,10 +109,12 @@ impl Instance {
                     value: limits.get(limit),
                 })
             }
-            Ok(result) => result.map_err(|failure| state.shared.redacted(trap::said(failure))),
+            Ok(result) => {
+                result.map_err(|failure| state.shared.secrets.redacted(trap::said(failure)))
+            }
             Err(error) => {
                 let fault = trap::fault(&error, limits, refused);
-                let fault = state.shared.redacted(fault);
+                let fault = state.shared.secrets.redacted(fault);
                 Err(if work.is_start {
                     start_fault(fault, &state.shared)
                 } else {

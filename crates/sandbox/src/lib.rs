@@ -20,7 +20,6 @@ mod link;
 mod ongoing;
 mod plugin;
 mod pool;
-mod redact;
 mod runtime;
 mod stage;
 mod state;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use model::error::Fault;
 use model::exchange::Caller;
 use model::grants::{Capability, Grants};
 use model::id::PluginId;
 use model::limits::{Limit, Limits};
 use model::plugin::About;
 use model::ports::HttpClient;
+use model::redact::Secrets;
 use tokio::sync::Semaphore;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -24,7 +24,6 @@ use crate::host::log::{self, GuestLog};
 use crate::host::stdio::StdStream;
 use crate::limiter::Limiter;
 use crate::ongoing::Ongoing;
-use crate::redact::Secrets;
 use crate::usage::Counters;
 
 /// What one version of a plugin shares among its instances.
@@ -63,28 +62,6 @@ impl Shared {
                 reason = %log::clean(&reason),
                 "plugin was denied what it asked for"
             );
-        }
-    }
-
-    /// The fault without secrets.
-    pub(crate) fn redacted(&self, fault: Fault) -> Fault {
-        if self.secrets.is_empty() {
-            return fault;
-        }
-        let clean = |text: String| self.secrets.redact(&text).into_owned();
-        match fault {
-            Fault::Invalid(text) => Fault::Invalid(clean(text)),
-            Fault::Transient {
-                message,
-                retry_after_ms,
-            } => Fault::Transient {
-                message: clean(message),
-                retry_after_ms,
-            },
-            Fault::Refused(text) => Fault::Refused(clean(text)),
-            Fault::Internal(text) => Fault::Internal(clean(text)),
-            Fault::Trapped(text) => Fault::Trapped(clean(text)),
-            other => other,
         }
     }
 }

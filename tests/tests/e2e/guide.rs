@@ -116,7 +116,7 @@ fn wrong(schema: &Value, of: &Value, row: &Row<'_>) -> Vec<String> {
         Value::String(text) if text.is_empty() => said == "nothing",
         Value::String(text) => first == format!("`{text}`"),
         Value::Bool(_) => first == format!("`{default}`"),
-        Value::Number(_) => first.replace(',', "") == default.to_string(),
+        Value::Number(_) => first.replace(',', "") == format!("{default}"),
         Value::Array(_) | Value::Object(_) if said.starts_with('`') => {
             said == format!("`{default}`")
         }
@@ -260,7 +260,9 @@ fn examples() -> Vec<(String, String)> {
                 let text = block.split_once('\n').unwrap().1;
                 let text = text.split("```").next().unwrap();
                 (
-                    format!("{name}-{}", number + 1).replace('/', "-"),
+                    format!("{name}-{}", number + 1)
+                        .to_lowercase()
+                        .replace('/', "-"),
                     text.to_owned(),
                 )
             }));

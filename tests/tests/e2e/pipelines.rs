@@ -469,6 +469,111 @@ async fn what_is_not_allowed_is_denied_and_secrets_are_never_shown() {
     assert!(!server.log().contains("s3cret-value"));
 }
 
+/// The part, a stage with a secret (`$S`) where it does not belong, and what is said: of its type, its words, its form, and by a library.
+const MISPLACED: [(&str, &str, &str); 15] = [
+    (
+        "source",
+        "{type: file, path: in.csv, csv: {skip_lines: '$S'}}",
+        "/csv/skip_lines: has to be a whole number",
+    ),
+    (
+        "source",
+        "{type: file, path: in.ndjson, encoding: '$S'}",
+        "/encoding: ",
+    ),
+    (
+        "source",
+        "{type: file, path: '$S/x.ndjson'}",
+        "***/x.ndjson",
+    ),
+    ("source", "{type: http, url: 'ftp://x/$S'}", "/url: "),
+    ("source", "{type: http, url: '$S'}", "/url: "),
+    (
+        "source",
+        "{type: graphql, url: 'http://127.0.0.1:1', query: q, records: data, timeout: '$S'}",
+        "/timeout: has to be a text such as 500ms",
+    ),
+    (
+        "transform",
+        "{type: jq, filter: ., cpu_seconds: '$S'}",
+        "/cpu_seconds: has to be a whole number, at least 1, at most 60",
+    ),
+    (
+        "transform",
+        "{type: dedupe, max_keys: '$S'}",
+        "/max_keys: has to be a whole number",
+    ),
+    (
+        "transform",
+        "{type: map, fields: {n: n}, rest: '$S'}",
+        "/rest: has to be true or false",
+    ),
+    (
+        "sink",
+        "{type: file, path: o.ndjson, max_file_records: '$S'}",
+        "/max_file_records: has to be a whole number, at least 1",
+    ),
+    (
+        "sink",
+        "{type: console, limit: '$S'}",
+        "/limit: has to be a whole number",
+    ),
+    (
+        "sink",
+        "{type: webhook, url: 'http://127.0.0.1:1', secret: '$S', concurrency: '$S'}",
+        "/concurrency: has to be a whole number",
+    ),
+    (
+        "sink",
+        "{type: webhook, url: 'http://127.0.0.1:1', secret: '!$S'}",
+        "/secret: ",
+    ),
+    (
+        "sink",
+        "{type: postgres, url: 'postgres://u@127.0.0.1:1/d', table: '$S.a.b.c'}",
+        "/table: ",
+    ),
+    (
+        "sink",
+        "{type: sqlite, path: d.sqlite, table: t, batch_size: '$S'}",
+        "/batch_size: has to be a whole number",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_the_wrong_option_is_never_shown() {
+    let place = Place::new().await;
+    let sink = "{type: file, path: out.ndjson}";
+    for (number, (part, stage, _)) in MISPLACED.iter().enumerate() {
+        let stage = stage.replace("$S", "${env:WEIR_TEST_PASSWORD}");
+        let read = "source: {type: file, path: in.ndjson}";
+        let spec = match *part {
+            "source" => format!("source: {stage}\nsink: {sink}\n"),
+            "transform" => format!("{read}\ntransforms: [{stage}]\nsink: {sink}\n"),
+            _ => format!("{read}\nsink: {stage}\n"),
+        };
+        let spec = format!("{spec}errors: {{retry: {{max_retries: 0}}}}\n");
+        place.spec(&format!("case-{number}"), &spec);
+    }
+    let server = place.serve().await;
+    for (number, (_, stage, words)) in MISPLACED.iter().enumerate() {
+        let done = run(&server, &format!("case-{number}"), &json!({})).await;
+        assert_eq!(done["state"], "failed", "{stage}: {done}");
+        assert!(
+            done["error"].to_string().contains(words),
+            "{stage}: {}",
+            done["error"]
+        );
+        let id = done["id"].as_str().unwrap();
+        let events = server.get(&format!("/api/v1/runs/{id}/events")).await;
+        let shown = done.to_string() + &events.text();
+        assert!(!shown.contains("s3cret"), "{stage}: {shown}");
+    }
+    let listed = server.get("/api/v1/runs?limit=100").await.text();
+    assert!(!listed.contains("s3cret"), "{listed}");
+    assert!(!server.log().contains("s3cret"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rubbish_is_refused_with_all_that_is_wrong() {
     let place = Place::new().await;

@@ -1,9 +1,7 @@
 //! What the stages that speak HTTP share: options, credentials, one request with its retries, bodies, documents of JSON, and delivery. Sockets, addresses and what may be
 //! reached are the business of the [`Egress`](model::ports::Egress) port: no stage has a client of its own.
 
-use model::error::Fault;
 use model::stage::{Misfit, is_open};
-use serde::de::DeserializeOwned;
 use url::Url;
 
 pub(super) mod auth;
@@ -20,17 +18,6 @@ pub(super) mod sign;
 mod guide;
 #[cfg(test)]
 pub(super) mod testing;
-
-/// The options of a stage that is opened. They followed the schema before their references were filled in, and hold secrets now: what does not fit is not shown.
-pub(super) fn read<T: DeserializeOwned>(config: &str) -> Result<T, Fault> {
-    serde_json::from_str(config).map_err(|e| {
-        Fault::Invalid(format!(
-            "its options do not follow their schema (line {}, column {} of them as JSON)",
-            e.line(),
-            e.column()
-        ))
-    })
-}
 
 /// The URL that a stage is given.
 pub(super) fn url(text: &str) -> Result<Url, String> {
@@ -63,15 +50,4 @@ pub(super) fn check_url(text: &str) -> Vec<Misfit> {
 pub(super) fn check_headers<'a>(names: impl Iterator<Item = &'a String>) -> Vec<Misfit> {
     let wrong = names.filter_map(|n| auth::header_name(n).err());
     wrong.map(|m| Misfit::new("/headers", m)).collect()
-}
-
-/// A stage is not opened with options that do not fit: what was a template may be anything now.
-pub(super) fn refuse(wrong: &[Misfit]) -> Result<(), Fault> {
-    match wrong.first() {
-        Some(first) => Err(Fault::Invalid(format!(
-            "{}: {}",
-            first.pointer, first.message
-        ))),
-        None => Ok(()),
-    }
 }

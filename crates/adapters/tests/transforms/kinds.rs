@@ -81,19 +81,19 @@ async fn map_says_what_does_not_fit() {
     check_misfit(
         "map",
         &json!({"fields": {"a": {"path": "b", "value": 1}}}),
-        "",
+        "/fields/a",
         "one of `path`",
     );
     check_misfit(
         "map",
         &json!({"fields": {"a": {"path": "b", "apply": ["shout"]}}}),
-        "",
+        "/fields/a",
         "shout",
     );
     check_misfit(
         "map",
         &json!({"fields": {"a": {"nested": {}}}}),
-        "",
+        "/fields/a",
         "nested",
     );
 }
@@ -277,7 +277,12 @@ async fn map_changes_types() {
 
 #[tokio::test]
 async fn convert_says_what_does_not_fit() {
-    check_misfit("convert", &json!({"fields": {"a": "float"}}), "", "float");
+    check_misfit(
+        "convert",
+        &json!({"fields": {"a": "float"}}),
+        "/fields/a",
+        "float",
+    );
     check_misfit(
         "convert",
         &json!({"fields": {"a": {"type": "integer", "format": "%d"}}}),

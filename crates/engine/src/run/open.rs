@@ -11,10 +11,12 @@ use model::id::{PipelineId, PluginId};
 use model::pipeline::{Flow, OnReject, Pipeline, StageKind, StageSpec, Work};
 use model::plugin::Role;
 use model::ports::References;
+use model::redact::Secrets;
 use model::run::Part;
 use model::stage::{Context, Described, SinkKind, SourceKind, Takes, TransformKind};
 use serde_json::{Map, Value, json};
 
+use super::masked::masked;
 use super::plugin::{Held, Sizes};
 use super::retry::Tries;
 use super::{Failure, Job, meter::Meter};
@@ -42,6 +44,8 @@ pub(super) struct Opener<K: ?Sized> {
     pub(super) meter: Arc<Meter>,
     config: String,
     kind: What<K>,
+    /// What references in the options stand for.
+    secrets: Arc<Secrets>,
     context: Context,
     window: Option<Window>,
     batch: u32,
@@ -79,6 +83,7 @@ impl<K: ?Sized> Clone for Opener<K> {
             meter: Arc::clone(&self.meter),
             config: self.config.clone(),
             kind: self.kind.clone(),
+            secrets: Arc::clone(&self.secrets),
             context: self.context.clone(),
             window: self.window.clone(),
             batch: self.batch,
@@ -286,12 +291,15 @@ impl Openers<'_> {
         };
         let meter = planned.meter(said);
         let options = self.asked(planned).await?;
-        let (config, secrets) = self.filled(planned, options).await?;
+        let (config, given) = self.filled(planned, options).await?;
+        let secrets = Secrets::default();
+        given.iter().for_each(|secret| secrets.learn(secret));
         let window = planned.values.window.as_ref();
         Ok(Opener {
             config,
             kind,
-            context: self.context(&meter, secrets),
+            secrets: Arc::new(secrets),
+            context: self.context(&meter, given),
             window: window.and_then(|w| {
                 Some(Window {
                     start: w.start.clone()?,
@@ -466,20 +474,22 @@ impl Opener<dyn SourceKind> {
             cursor: None,
             window: self.window.clone(),
         };
-        match &self.kind {
+        let opened = match &self.kind {
             What::Native(kind) => kind.open(opening, self.context.clone()).await,
             What::Plugin { held, .. } => held.open_source(opening).await,
-        }
+        };
+        masked(opened, &self.secrets, |stage| Box::new(stage))
     }
 }
 
 impl Opener<dyn TransformKind> {
     pub(super) async fn open(&self) -> Result<Box<dyn Transformer>, Fault> {
         let config = self.config.clone();
-        match &self.kind {
+        let opened = match &self.kind {
             What::Native(kind) => kind.open(config, self.context.clone()).await,
             What::Plugin { held, .. } => held.open_transform(config).await,
-        }
+        };
+        masked(opened, &self.secrets, |stage| Box::new(stage))
     }
 
     pub(super) fn takes(&self) -> Takes {
@@ -507,10 +517,11 @@ impl Opener<dyn TransformKind> {
 impl Opener<dyn SinkKind> {
     pub(super) async fn open(&self) -> Result<Box<dyn Writer>, Fault> {
         let config = self.config.clone();
-        match &self.kind {
+        let opened = match &self.kind {
             What::Native(kind) => kind.open(config, self.context.clone()).await,
             What::Plugin { held, .. } => held.open_sink(config).await,
-        }
+        };
+        masked(opened, &self.secrets, |stage| Box::new(stage))
     }
 
     pub(super) fn takes(&self) -> Takes {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::limits::Limit;
+use model::redact::Secrets;
 
 use crate::bindings::weir::host::log::{Host, Level};
-use crate::redact::Secrets;
 use crate::state::{Shared, State};
 use crate::usage::{Counters, add};
 

@@ -140,8 +140,10 @@ impl Batch {
                 std::str::from_utf8(line).map_err(serde_json::Error::custom)
             })));
         };
-        let lines = text.split('\n').filter(|line| !line.is_empty());
-        Ok(Box::new(lines.map(Ok)))
+        let lines = text.split_inclusive('\n');
+        Ok(Box::new(
+            lines.map(|line| Ok(line.strip_suffix('\n').unwrap_or(line))),
+        ))
     }
 
     /// The lines, without their ends.

@@ -15,6 +15,7 @@ mod table;
 
 use super::super::Console;
 use super::super::blocking::{Blocking, blocking};
+use crate::stages::options;
 use table::Table;
 
 /// Rows of a table, where nothing else is said.
@@ -62,7 +63,7 @@ impl Kind for ConsoleSink {
         Described {
             name: "console",
             summary: "Shows records on standard output, as a table or as JSON.",
-            options: schemars::schema_for!(Options).to_value(),
+            options: options::schema::<Options>(),
         }
     }
 }
@@ -75,8 +76,7 @@ impl SinkKind for ConsoleSink {
     ) -> BoxFuture<'static, Result<Box<dyn Writer>, Fault>> {
         let console = self.console.clone();
         Box::pin(async move {
-            let options: Options = serde_json::from_str(&config)
-                .map_err(|e| Fault::Invalid(format!("its options: {e}")))?;
+            let options: Options = options::read(&config)?;
             let limit = match (options.limit, options.format) {
                 (Some(limit), _) => limit,
                 (None, Layout::Table) => TABLE_ROWS,

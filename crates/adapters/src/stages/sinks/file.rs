@@ -166,7 +166,7 @@ impl Kind for FileSink {
         Described {
             name: "file",
             summary: "Writes CSV, JSON, NDJSON or Parquet files, whole or not at all.",
-            options: schemars::schema_for!(Options).to_value(),
+            options: options::schema::<Options>(),
         }
     }
 
@@ -237,14 +237,8 @@ impl SinkKind for FileSink {
 }
 
 fn open(config: &str, context: &Context, claims: Claimant) -> Result<FilesWriting, Fault> {
-    let options: Options =
-        serde_json::from_str(config).map_err(|e| Fault::Invalid(format!("its options: {e}")))?;
-    let settings = options.checked().map_err(|wrong| {
-        let all = wrong
-            .iter()
-            .map(|w| format!("{}: {}", w.pointer, w.message));
-        Fault::Invalid(all.collect::<Vec<_>>().join("; "))
-    })?;
+    let options: Options = options::read(config)?;
+    let settings = options.checked().map_err(options::misfits)?;
     FilesWriting::new(settings, context.access.clone(), claims)
 }
 

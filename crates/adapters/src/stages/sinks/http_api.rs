@@ -8,7 +8,7 @@ use model::BoxFuture;
 use model::data::Writer;
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, Misfit, SinkKind};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,6 +32,7 @@ struct Options {
     url: String,
     /// The method.
     #[serde(default = "post")]
+    #[schemars(schema_with = "sending")]
     method: Method,
     /// Headers by name.
     #[serde(default)]
@@ -101,6 +102,11 @@ fn error() -> String {
     "error".into()
 }
 
+/// The methods that send something.
+fn sending(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["POST", "PUT", "PATCH", "DELETE"]})
+}
+
 /// The sink `http_api`.
 #[derive(Debug)]
 struct HttpApi(Web);
@@ -110,7 +116,7 @@ impl Kind for HttpApi {
         Described {
             name: "http_api",
             summary: "Records to an HTTP API, as lists, as NDJSON or one at a time, with credentials, retries and a pace.",
-            options: schemars::schema_for!(Options).to_value(),
+            options: options::schema::<Options>(),
         }
     }
 
@@ -132,11 +138,10 @@ impl SinkKind for HttpApi {
 
 impl HttpApi {
     fn writer(&self, config: &str, context: &Context) -> Result<Delivery, Fault> {
-        let options: Options = web::read(config)?;
-        web::refuse(&options.check())?;
-        let headers = options.headers.iter();
+        let options: Options = options::read(config)?;
+        options::refuse(options.check())?;
         let manners = Manners {
-            headers: headers.map(|(n, v)| (n.as_str(), v.as_str())).collect(),
+            headers: &options.headers,
             auth: options.auth.as_ref(),
             retry: options.retry.as_ref(),
             rate_limit: options.rate_limit.as_ref(),

@@ -108,7 +108,7 @@ impl Kind for Postgres {
         Described {
             name: "postgres",
             summary: "Writes records into a table of a PostgreSQL database, as new rows or by key.",
-            options: schemars::schema_for!(Options).to_value(),
+            options: options::schema::<Options>(),
         }
     }
 
@@ -124,12 +124,8 @@ impl SinkKind for Postgres {
         context: Context,
     ) -> BoxFuture<'static, Result<Box<dyn Writer>, Fault>> {
         Box::pin(async move {
-            let options: Options = serde_json::from_str(&config)
-                .map_err(|error| Fault::Invalid(format!("options of postgres: {error}")))?;
-            let misfits: Vec<_> = options.check().into_iter().map(|m| m.message).collect();
-            if !misfits.is_empty() {
-                return Err(Fault::Invalid(misfits.join("; ")));
-            }
+            let options: Options = options::read(&config)?;
+            options::refuse(options.check())?;
             let table: TableName = options.table.parse().map_err(Fault::Invalid)?;
             let server = Server::new(&options, &context.access).await?;
             let writer = PostgresWriter::open(options, table, server).await?;

@@ -87,7 +87,7 @@ impl Kind for Sqlite {
         Described {
             name: "sqlite",
             summary: "Writes records into a table of a SQLite file, as new rows or by key.",
-            options: schemars::schema_for!(Options).to_value(),
+            options: options::schema::<Options>(),
         }
     }
 
@@ -103,12 +103,8 @@ impl SinkKind for Sqlite {
         context: Context,
     ) -> BoxFuture<'static, Result<Box<dyn Writer>, Fault>> {
         Box::pin(async move {
-            let options: Options = serde_json::from_str(&config)
-                .map_err(|error| Fault::Invalid(format!("options of sqlite: {error}")))?;
-            let misfits: Vec<_> = options.check().into_iter().map(|m| m.message).collect();
-            if !misfits.is_empty() {
-                return Err(Fault::Invalid(misfits.join("; ")));
-            }
+            let options: Options = options::read(&config)?;
+            options::refuse(options.check())?;
             let path = context.access.files.resolve(options.path.as_ref());
             let path = path.map_err(Fault::Denied)?;
             let writer = SqliteWriter::open(options, path).await?;

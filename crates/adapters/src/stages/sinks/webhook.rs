@@ -101,7 +101,7 @@ impl Kind for Webhook {
         Described {
             name: "webhook",
             summary: "Records to a webhook, signed as Standard Webhooks says or with an HMAC in hexadecimal digits.",
-            options: schemars::schema_for!(Options).to_value(),
+            options: options::schema::<Options>(),
         }
     }
 
@@ -123,11 +123,10 @@ impl SinkKind for Webhook {
 
 impl Webhook {
     fn writer(&self, config: &str, context: &Context) -> Result<Delivery, Fault> {
-        let options: Options = web::read(config)?;
-        web::refuse(&options.check())?;
-        let headers = options.headers.iter();
+        let options: Options = options::read(config)?;
+        options::refuse(options.check())?;
         let manners = Manners {
-            headers: headers.map(|(n, v)| (n.as_str(), v.as_str())).collect(),
+            headers: &options.headers,
             auth: options.auth.as_ref(),
             retry: options.retry.as_ref(),
             rate_limit: options.rate_limit.as_ref(),

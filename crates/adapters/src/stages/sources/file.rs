@@ -170,7 +170,7 @@ impl Kind for FileSource {
         Described {
             name: "file",
             summary: "Reads CSV, JSON, NDJSON and Parquet files, also compressed with gzip or Zstandard.",
-            options: schemars::schema_for!(Options).to_value(),
+            options: options::schema::<Options>(),
         }
     }
 
@@ -195,15 +195,8 @@ impl SourceKind for FileSource {
 }
 
 fn open(opening: &Opening, context: &Context) -> Result<FilesReading, Fault> {
-    let options: Options = serde_json::from_str(&opening.config)
-        .map_err(|e| Fault::Invalid(format!("its options: {e}")))?;
-    let settings = options.checked().map_err(|wrong| {
-        let all: Vec<_> = wrong
-            .iter()
-            .map(|w| format!("{}: {}", w.pointer, w.message))
-            .collect();
-        Fault::Invalid(all.join("; "))
-    })?;
+    let options: Options = options::read(&opening.config)?;
+    let settings = options.checked().map_err(options::misfits)?;
     let found = paths::find(&settings.paths, settings.optional, &context.access.files)?;
     for file in &found {
         let known = settings.format.is_some() || named(&file.path).format.is_some();

@@ -94,7 +94,7 @@ impl Kind for GraphQl {
         Described {
             name: "graphql",
             summary: "Records from a GraphQL API, with the pages of Relay connections; errors in an answer are failures.",
-            options: schemars::schema_for!(Options).to_value(),
+            options: options::schema::<Options>(),
         }
     }
 
@@ -116,11 +116,10 @@ impl SourceKind for GraphQl {
 
 impl GraphQl {
     fn reader(&self, opening: &Opening, context: &Context) -> Result<Pages, Fault> {
-        let options: Options = web::read(&opening.config)?;
-        web::refuse(&options.check())?;
-        let headers = options.headers.iter();
+        let options: Options = options::read(&opening.config)?;
+        options::refuse(options.check())?;
         let manners = Manners {
-            headers: headers.map(|(n, v)| (n.as_str(), v.as_str())).collect(),
+            headers: &options.headers,
             auth: options.auth.as_ref(),
             retry: options.retry.as_ref(),
             rate_limit: options.rate_limit.as_ref(),

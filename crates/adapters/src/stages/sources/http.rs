@@ -145,7 +145,7 @@ impl Kind for Http {
         Described {
             name: "http",
             summary: "Records from a URL: JSON, NDJSON or CSV, with credentials, pagination, retries and a pace.",
-            options: schemars::schema_for!(Options).to_value(),
+            options: options::schema::<Options>(),
         }
     }
 
@@ -167,12 +167,11 @@ impl SourceKind for Http {
 
 impl Http {
     fn reader(&self, opening: &Opening, context: &Context) -> Result<Pages, Fault> {
-        let options: Options = web::read(&opening.config)?;
-        web::refuse(&options.check())?;
+        let options: Options = options::read(&opening.config)?;
+        options::refuse(options.check())?;
         let draft = options.draft()?;
-        let headers = options.headers.iter();
         let manners = Manners {
-            headers: headers.map(|(n, v)| (n.as_str(), v.as_str())).collect(),
+            headers: &options.headers,
             auth: options.auth.as_ref(),
             retry: options.retry.as_ref(),
             rate_limit: options.rate_limit.as_ref(),

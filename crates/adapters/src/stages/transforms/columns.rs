@@ -91,10 +91,7 @@ impl Kind for Columns {
     }
 
     fn check(&self, given: &Value) -> Vec<Misfit> {
-        match serde_json::from_value::<Options>(given.clone()) {
-            Ok(options) => options.misfits(),
-            Err(error) => vec![Misfit::new("", error.to_string())],
-        }
+        options::check(given, |options: Options| options.misfits())
     }
 }
 
@@ -111,9 +108,7 @@ impl TransformKind for Columns {
         Box::pin(async move {
             let options: Options = options::read(&config)?;
             let misfits = options.misfits();
-            if !misfits.is_empty() {
-                return Err(options::misfits(misfits));
-            }
+            options::refuse(misfits)?;
             Ok(transformer(Arranging::of(options)))
         })
     }

@@ -31,10 +31,9 @@ impl Kind for Convert {
     }
 
     fn check(&self, given: &Value) -> Vec<Misfit> {
-        match serde_json::from_value::<Options>(given.clone()) {
-            Ok(options) => Converting::of(&options).err().unwrap_or_default(),
-            Err(error) => vec![Misfit::new("", error.to_string())],
-        }
+        common::check(given, |options: Options| {
+            Converting::of(&options).err().unwrap_or_default()
+        })
     }
 }
 

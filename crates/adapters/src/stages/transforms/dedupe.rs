@@ -88,10 +88,9 @@ impl Kind for Dedupe {
     }
 
     fn check(&self, given: &Value) -> Vec<Misfit> {
-        match serde_json::from_value::<Options>(given.clone()) {
-            Ok(options) => options.paths().err().unwrap_or_default(),
-            Err(error) => vec![Misfit::new("", error.to_string())],
-        }
+        options::check(given, |options: Options| {
+            options.paths().err().unwrap_or_default()
+        })
     }
 }
 

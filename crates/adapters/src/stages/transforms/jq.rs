@@ -93,10 +93,7 @@ impl Kind for Jq {
     }
 
     fn check(&self, given: &Value) -> Vec<Misfit> {
-        match serde_json::from_value::<Options>(given.clone()) {
-            Ok(options) => options.misfits(),
-            Err(error) => vec![Misfit::new("", error.to_string())],
-        }
+        options::check(given, |options: Options| options.misfits())
     }
 }
 
@@ -117,9 +114,7 @@ impl TransformKind for Jq {
             let misfits = tokio::task::spawn_blocking(move || checked.misfits())
                 .await
                 .map_err(|e| Fault::Internal(e.to_string()))?;
-            if !misfits.is_empty() {
-                return Err(options::misfits(misfits));
-            }
+            options::refuse(misfits)?;
             let limits = process::Limits {
                 memory_mib: options.memory_mib,
                 cpu_seconds: options.cpu_seconds,

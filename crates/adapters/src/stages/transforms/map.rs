@@ -35,10 +35,9 @@ impl Kind for Map {
     }
 
     fn check(&self, given: &Value) -> Vec<Misfit> {
-        match serde_json::from_value::<Options>(given.clone()) {
-            Ok(options) => Plan::of(&options).err().unwrap_or_default(),
-            Err(error) => vec![Misfit::new("", error.to_string())],
-        }
+        common::check(given, |options: Options| {
+            Plan::of(&options).err().unwrap_or_default()
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! One request of a stage, with its pace, its redirects and what its answer means: 2xx or a failure that says whether it may work later. Who tries again, and what is in a
 //! body, is decided by who calls.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ impl Web {
 /// How a stage sends its requests.
 pub(in crate::stages) struct Manners<'a> {
     /// Headers of every request.
-    pub(in crate::stages) headers: Vec<(&'a str, &'a str)>,
+    pub(in crate::stages) headers: &'a BTreeMap<String, String>,
     pub(in crate::stages) auth: Option<&'a Auth>,
     pub(in crate::stages) retry: Option<&'a Retry>,
     pub(in crate::stages) rate_limit: Option<&'a RateLimit>,
@@ -136,7 +137,7 @@ impl Caller {
         url: &Url,
         manners: Manners<'_>,
     ) -> Result<Self, Fault> {
-        let headers = headers(&manners.headers)?;
+        let headers = headers(manners.headers)?;
         let policy = EgressPolicy {
             sender: format!("pipeline {}, stage {}", context.pipeline, context.stage),
             reach: Reach::of_pipeline(context.access.http.clone()),
@@ -351,7 +352,7 @@ impl Caller {
 }
 
 /// The headers that a stage is given. Values are never shown: they may be secrets.
-fn headers(given: &[(&str, &str)]) -> Result<HeaderMap, Fault> {
+fn headers(given: &BTreeMap<String, String>) -> Result<HeaderMap, Fault> {
     let mut headers = HeaderMap::new();
     for (name, value) in given {
         let name = header_name(name).map_err(Fault::Invalid)?;

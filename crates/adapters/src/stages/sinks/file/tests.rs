@@ -242,7 +242,11 @@ async fn it_does_what_every_sink_has_to() {
         };
         let open = || opened(dir.path(), &options);
         for encoding in [Encoding::Ndjson, Encoding::ArrowIpc] {
-            if FileSink.takes(&options).wants(encoding).is_some() {
+            if FileSink::default()
+                .takes(&options)
+                .wants(encoding)
+                .is_some()
+            {
                 continue;
             }
             let shows = Shows::AtTheEnd;

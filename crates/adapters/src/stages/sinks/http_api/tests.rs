@@ -278,7 +278,10 @@ fn options_that_do_not_fit_are_all_named() {
             "/results",
         ],
     );
-    check(json!({"url": "http://h", "concurrency": 0}), &[""]);
+    check(
+        json!({"url": "http://h", "concurrency": 0}),
+        &["/concurrency"],
+    );
 }
 
 #[tokio::test]

@@ -581,5 +581,5 @@ fn options_that_do_not_fit_are_all_named() {
         json!({"url": "http://h", "format": "csv", "pagination": {"type": "cursor", "path": "a", "parameter": "b"}}),
         &["/pagination", "/records"],
     );
-    check(json!({"url": "http://h", "x": 1}), &[""]);
+    check(json!({"url": "http://h", "x": 1}), &["/x"]);
 }
