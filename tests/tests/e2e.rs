@@ -56,6 +56,10 @@ mod languages;
 mod life;
 #[path = "e2e/peers.rs"]
 mod peers;
+#[path = "e2e/pipeline_hooks.rs"]
+mod pipeline_hooks;
+#[path = "e2e/pipeline_traces.rs"]
+mod pipeline_traces;
 #[path = "e2e/pipelines.rs"]
 mod pipelines;
 #[path = "e2e/pipelines_remote.rs"]

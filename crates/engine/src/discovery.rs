@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex};
 use model::id::PipelineId;
 use model::pipeline::Pipeline;
 use model::ports::{PipelineStore, StoreError};
-use model::stage::Misfit;
 use serde_json::Value;
 use tracing::Instrument as _;
 
@@ -322,17 +321,10 @@ impl Discovery {
         self.recall(&pipeline.id).await;
         let done = self.engine.register_or_replace(pipeline, text).await;
         done.map_err(|e| match e {
-            RegisterError::Invalid(misfits) => SpecError::Invalid(placed(file, misfits)),
+            RegisterError::Invalid(misfits) => SpecError::Invalid(spec::place(text, file, misfits)),
             other => other.into(),
         })
     }
-}
-
-fn placed(file: &str, misfits: Vec<Misfit>) -> Vec<Problem> {
-    misfits
-        .into_iter()
-        .map(|m| unplaced(file, &m.pointer, m.message))
-        .collect()
 }
 
 /// A problem of which only the pointer is known.

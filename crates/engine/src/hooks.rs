@@ -90,6 +90,39 @@ impl Engine {
         }
     }
 
+    /// Takes a step that goes on after it is taken: the hooks before and around it; those after it are asked with [`Engine::after_step`] when it is over.
+    pub(crate) fn begin_step(
+        self: &Arc<Self>,
+        point: Point,
+        context: String,
+        step: Step,
+    ) -> BoxFuture<'static, Result<String, StageError>> {
+        match self.onion(point.name(), Cause::default()) {
+            Some(onion) => Onion {
+                goes_on: true,
+                ..onion
+            }
+            .run(0, context, step),
+            None => step(context, Cause::default()),
+        }
+    }
+
+    /// The hooks after a step that went on. Answers the result as they leave it.
+    pub(crate) async fn after_step(
+        self: &Arc<Self>,
+        point: Point,
+        context: &str,
+        result: String,
+    ) -> Result<String, StageError> {
+        let Some(onion) = self.onion(point.name(), Cause::default()) else {
+            return Ok(result);
+        };
+        let chain = Arc::clone(&onion.chain);
+        let is_after = |hook: &&Hook| hook.declaration.mode == Mode::After;
+        let afters = chain.hooks.iter().filter(is_after).collect();
+        onion.afters(afters, context, result).await
+    }
+
     /// Takes a step at any point.
     pub(crate) fn with_hooks(
         self: &Arc<Self>,
@@ -98,17 +131,22 @@ impl Engine {
         context: String,
         step: Step,
     ) -> BoxFuture<'static, Result<String, StageError>> {
-        let Some((point, chain)) = self.catalog.load().hooks.at(point) else {
-            return step(context, cause);
-        };
-        let engine = Arc::clone(self);
-        let onion = Onion {
-            engine,
+        match self.onion(point, cause.clone()) {
+            Some(onion) => onion.run(0, context, step),
+            None => step(context, cause),
+        }
+    }
+
+    /// The hooks at a point; none: there are none.
+    fn onion(self: &Arc<Self>, point: &str, cause: Cause) -> Option<Onion> {
+        let (point, chain) = self.catalog.load().hooks.at(point)?;
+        Some(Onion {
+            engine: Arc::clone(self),
             point,
             chain,
             cause,
-        };
-        onion.run(0, context, step)
+            goes_on: false,
+        })
     }
 }
 
@@ -119,6 +157,8 @@ struct Onion {
     point: PointName,
     chain: Arc<Chain>,
     cause: Cause,
+    /// The hooks after the step are asked later.
+    goes_on: bool,
 }
 
 /// How a hook ended that gave no answer.
@@ -142,7 +182,7 @@ impl Onion {
             // What `after` hooks on the way are shown: the context is kept only for them.
             let mut afters: Vec<&Hook> = Vec::new();
             let mut rest = chain.hooks.iter().enumerate().skip(from);
-            let mut result = loop {
+            let result = loop {
                 let Some((index, hook)) = rest.next() else {
                     break step(kept(&mut context, &afters), self.cause.clone()).await?;
                 };
@@ -151,7 +191,9 @@ impl Onion {
                     continue;
                 }
                 if hook.declaration.mode == Mode::After {
-                    afters.push(hook);
+                    if !self.goes_on {
+                        afters.push(hook);
+                    }
                     continue;
                 }
                 let Some(lease) = self.lease(hook).await? else {
@@ -169,13 +211,23 @@ impl Onion {
                     }
                 }
             };
-            for hook in afters.into_iter().rev() {
-                if let Some(lease) = self.lease(hook).await? {
-                    result = self.after(hook, lease, &context, result).await?;
-                }
-            }
-            Ok(result)
+            self.afters(afters, &context, result).await
         })
+    }
+
+    /// Asks the hooks after the step, the innermost first.
+    async fn afters(
+        &self,
+        hooks: Vec<&Hook>,
+        context: &str,
+        mut result: String,
+    ) -> Result<String, StageError> {
+        for hook in hooks.into_iter().rev() {
+            if let Some(lease) = self.lease(hook).await? {
+                result = self.after(hook, lease, context, result).await?;
+            }
+        }
+        Ok(result)
     }
 
     async fn before(

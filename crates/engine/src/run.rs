@@ -1,5 +1,6 @@
 //! One run: waits for its turn, asks the hooks, moves the data or runs the parts, and says how it ended. Which runs there are is `runs`' business.
 
+mod asked;
 mod compose;
 pub(crate) mod condition;
 mod flow;

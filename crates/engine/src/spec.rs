@@ -20,10 +20,12 @@ use std::sync::Arc;
 use model::id::{PipelineId, PluginId};
 use model::pipeline::Pipeline;
 use model::plugin::Role;
-use model::stage::Natives;
+use model::stage::{Misfit, Natives};
+use serde_json::Value;
 
 pub(crate) use condition::{NAMES as CONDITION_NAMES, compile as compile_condition};
 pub use cycles::uses;
+use problems::Finding;
 pub use problems::Problem;
 pub use schema::schema;
 pub(crate) use sentences::Checker;
@@ -86,6 +88,36 @@ pub fn read(
     match pipeline {
         Some(pipeline) if findings.is_empty() => Ok(pipeline),
         _ => Err(problems::placed(file, &located, findings)),
+    }
+}
+
+/// Misfits found in what was read from a text, with their lines and columns.
+pub(crate) fn place(text: &str, file: &str, misfits: Vec<Misfit>) -> Vec<Problem> {
+    // What was read once can be read again; if it cannot, all is shown at the beginning.
+    let (located, _) = located::read(text).unwrap_or_default();
+    let finding = |misfit: Misfit| {
+        let pointer = as_written(&located.value, misfit.pointer);
+        // What is wrong with a stage as a whole is shown where it is named.
+        let value = located.value.pointer(&pointer);
+        if value.is_some_and(|v| v.is_object() || v.is_array()) {
+            Finding::key(pointer, misfit.message)
+        } else {
+            Finding::value(pointer, misfit.message)
+        }
+    };
+    let findings = misfits.into_iter().map(finding).collect();
+    problems::placed(file, &located, findings)
+}
+
+/// The only sink may be written as `sink`: then that is its place.
+fn as_written(spec: &Value, pointer: String) -> String {
+    let Some((before, after)) = pointer.split_once("/sinks/0") else {
+        return pointer;
+    };
+    let holder = spec.pointer(before);
+    match holder.map(|h| (h.get("sinks"), h.get("sink"))) {
+        Some((None, Some(_))) => format!("{before}/sink{after}"),
+        _ => pointer,
     }
 }
 

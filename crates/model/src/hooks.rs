@@ -197,7 +197,7 @@ points! {
     ValidatePipeline "validate_pipeline" ALL NOW "A pipeline spec is checked as a whole";
     ValidateStage "validate_stage" ALL NOW "One stage of a pipeline spec is checked";
     RunStart "run_start" AROUND NOW "A run is about to begin";
-    StageExecute "stage_execute" ALL NOW "A stage of a run is about to be opened";
+    StageExecute "stage_execute" ALL NOW "A stage of a run is about to be opened; after hooks: the stages of a run are over";
     RunComplete "run_complete" BESIDE NOW "A run has ended, one way or the other, and is about to be recorded";
     ChatRequest "chat_request" ALL NOW "A chat is about to be answered by a plugin";
     ChatReply "chat_reply" BESIDE NOW "A chat's answer is complete: about to be sent, or, if it was streamed, sent";

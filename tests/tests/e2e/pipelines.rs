@@ -89,7 +89,7 @@ async fn until_listed(server: &Server, id: &str, wanted: impl Fn(&Value) -> bool
     .await
 }
 
-async fn send_spec(server: &Server, method: &str, path: &str, text: &str) -> Answer {
+pub(crate) async fn send_spec(server: &Server, method: &str, path: &str, text: &str) -> Answer {
     let request = server.request(method, path).body(text.as_bytes().to_vec());
     server
         .send(&request.header("content-type", "application/yaml"))
@@ -97,7 +97,7 @@ async fn send_spec(server: &Server, method: &str, path: &str, text: &str) -> Ans
 }
 
 /// Runs a pipeline to its end.
-async fn run(server: &Server, id: &str, body: &Value) -> Value {
+pub(crate) async fn run(server: &Server, id: &str, body: &Value) -> Value {
     let mut body = body.clone();
     body["wait"] = true.into();
     let answer = server
@@ -108,7 +108,7 @@ async fn run(server: &Server, id: &str, body: &Value) -> Value {
 }
 
 /// Starts a run and waits until it is at work.
-async fn start(server: &Server, id: &str) -> String {
+pub(crate) async fn start(server: &Server, id: &str) -> String {
     let answer = server
         .post(&format!("/api/v1/pipelines/{id}/runs"), &json!({}))
         .await;
@@ -127,7 +127,7 @@ async fn start(server: &Server, id: &str) -> String {
 }
 
 /// The events of a stream that ends: names and data.
-fn events(answer: &Answer) -> Vec<(String, Value)> {
+pub(crate) fn events(answer: &Answer) -> Vec<(String, Value)> {
     let text = answer.text();
     let all = text.split("\n\n").filter_map(|event| {
         let (name, data) = event.strip_prefix("event: ")?.split_once("\ndata: ")?;

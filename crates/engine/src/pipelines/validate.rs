@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use model::error::StageError;
+use model::error::{Fault, StageError};
 use model::exchange::Cause;
 use model::hooks::Point;
 use model::id::PipelineId;
@@ -45,13 +45,16 @@ impl Engine {
             let written = source.and_then(|text| serde_saphyr::from_str::<Value>(text).ok());
             let spec = written.unwrap_or_else(|| outline(pipeline));
             let context = json!({ "pipeline": spec });
-            wrong = self.ask(Point::ValidatePipeline, &context, &wrong).await?;
+            let asked = self.ask(Point::ValidatePipeline, &context, &wrong, whole);
+            wrong = asked.await?;
         }
         for (at, id, part, stage) in stages(pipeline) {
             let found = check_stage(&self.ports.stages.natives, &at, part, stage);
             let found = if self.hooked.at(Point::ValidateStage) {
-                let context = json!({"pipeline": id, "stage": shown(part, stage)});
-                self.ask(Point::ValidateStage, &context, &found).await?
+                let context = json!({"pipeline": id, "stage": shown(part, stage), "path": at});
+                let place = |path: &str| place(&at, stage, path);
+                self.ask(Point::ValidateStage, &context, &found, place)
+                    .await?
             } else {
                 found
             };
@@ -64,12 +67,13 @@ impl Engine {
         }
     }
 
-    /// What the hooks at a point make of what was found.
+    /// What the hooks at a point make of what was found. `place` says where in the spec a path of theirs is.
     async fn ask(
         self: &Arc<Self>,
         point: Point,
         context: &Value,
         found: &[Misfit],
+        place: impl Fn(&str) -> String,
     ) -> Result<Vec<Misfit>, Unfit> {
         let errors: Vec<_> = found
             .iter()
@@ -78,13 +82,18 @@ impl Engine {
         let own = json!({ "errors": errors }).to_string();
         let step = step(move |_, _| std::future::ready(Ok(own)));
         let result = self.step(point, Cause::default(), context.to_string(), step);
-        let result = result.await.map_err(Unfit::Refused)?;
+        let result = match result.await {
+            Ok(result) => result,
+            Err(error) => return Err(unfit(error, place(""))),
+        };
         let found = serde_json::from_str::<Found>(&result).map_err(|e| {
             let what = format!("the hooks at {} gave no list of errors: {e}", point.name());
-            Unfit::Invalid(vec![Misfit::new("", what)])
+            Unfit::Invalid(vec![Misfit::new(place(""), what)])
         })?;
         let misfits = found.errors.into_iter();
-        Ok(misfits.map(|w| Misfit::new(w.path, w.message)).collect())
+        Ok(misfits
+            .map(|w| Misfit::new(place(&w.path), w.message))
+            .collect())
     }
 
     /// What is wrong with the pipeline as a whole.
@@ -146,6 +155,38 @@ impl Engine {
             wrong.extend(inner.into_iter().map(|m| Misfit::new(at, m.message)));
         }
     }
+}
+
+/// A hook gave no answer. What it calls invalid is wrong with what stands at that place.
+fn unfit(error: StageError, at: String) -> Unfit {
+    match &error.fault {
+        Fault::Hook { fault, .. } if matches!(**fault, Fault::Invalid(_)) => {
+            Unfit::Invalid(vec![Misfit::new(at, refusal(&error))])
+        }
+        _ => Unfit::Refused(error),
+    }
+}
+
+/// A path of the whole spec.
+fn whole(path: &str) -> String {
+    match path.trim_start_matches('/') {
+        "" => String::new(),
+        rest => format!("/{rest}"),
+    }
+}
+
+/// Where in the spec a hook's finding belongs that was asked about the stage at `at`: its path is one of the whole spec, or goes on from there. Hooks see the options as the
+/// stage's `config`; those of a native one stand in the stage itself.
+fn place(at: &str, stage: &StageSpec, path: &str) -> String {
+    let below = |path: &'_ str, of: &str| {
+        let rest = path.strip_prefix(of)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
+    };
+    let mut rest = whole(&below(path, at).unwrap_or_else(|| path.to_owned()));
+    if !matches!(stage.kind, StageKind::Plugin { .. }) {
+        rest = below(&rest, "/config").unwrap_or(rest);
+    }
+    format!("{at}{rest}")
 }
 
 fn path(trail: &[PipelineId]) -> String {

@@ -201,9 +201,9 @@ impl Engine {
             let planned = plan(self, entry, job, flow)?;
             let stages = self.stages(entry, job, &planned).await?;
             let flight = self.flight(entry, job, &planned);
-            Ok((stages, flight))
+            Ok((stages, flight, planned))
         };
-        let (stages, flight) = tokio::select! {
+        let (stages, flight, planned) = tokio::select! {
             biased;
             () = entry.cancelled() => return End::Cancelled,
             prepared = prepared => match prepared {
@@ -220,6 +220,7 @@ impl Engine {
         // Whoever is still at work goes without a finish. Nothing of them is left when this is over.
         tasks.shutdown().await;
         let closed = flight.rejects.close().await;
+        self.stages_over(entry, &planned).await;
         let shown = entry.meters().iter().zip(&flight.rows);
         if job.preview.is_some() {
             entry.set_preview(shown.map(|(meter, rows)| rows.shown(meter)).collect());

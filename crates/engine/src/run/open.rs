@@ -5,25 +5,23 @@ use std::sync::{Arc, Mutex};
 
 use model::data::{Opening, Reader, Transformer, Window, Writer};
 use model::error::Fault;
-use model::exchange::Cause;
-use model::hooks::Point;
 use model::id::{PipelineId, PluginId};
 use model::pipeline::{Flow, OnReject, Pipeline, StageKind, StageSpec, Work};
 use model::plugin::Role;
 use model::ports::References;
 use model::redact::Secrets;
 use model::run::Part;
-use model::stage::{Context, Described, SinkKind, SourceKind, Takes, TransformKind};
-use serde_json::{Map, Value, json};
+use model::stage::{Context, Described, RunNotes, SinkKind, SourceKind, Takes, TransformKind};
+use serde_json::{Map, Value};
 
 use super::masked::masked;
 use super::plugin::{Held, Sizes};
+use super::asked::asked;
 use super::retry::Tries;
 use super::{Failure, Job, meter::Meter};
 use crate::Engine;
-use crate::hooks::step;
 use crate::parameters;
-use crate::pipelines::validate::{refusal, shown, unknown, word};
+use crate::pipelines::validate::{unknown, word};
 use crate::runs::entry::Entry;
 use crate::runs::listed;
 use crate::templates::{self, Values};
@@ -204,7 +202,7 @@ impl Planned {
         Meter::new(self.spec.name.as_str().into(), self.part, kind)
     }
 
-    fn fails(&self, what: String) -> Failure {
+    pub(super) fn fails(&self, what: String) -> Failure {
         Failure::new(what).within(format!("{} {}", word(self.part), self.spec.name))
     }
 }
@@ -290,7 +288,7 @@ impl Openers<'_> {
             }
         };
         let meter = planned.meter(said);
-        let options = self.asked(planned).await?;
+        let options = asked(self, planned).await?;
         let (config, given) = self.filled(planned, options).await?;
         let secrets = Secrets::default();
         given.iter().for_each(|secret| secrets.learn(secret));
@@ -332,50 +330,10 @@ impl Openers<'_> {
             parsed_next: false,
             secrets: secrets.into(),
             progress: Arc::clone(&meter.progress),
-        }
-    }
-
-    /// The options as the hooks at `stage_execute` leave them.
-    async fn asked(&self, planned: &Planned) -> Result<Map<String, Value>, Failure> {
-        if !self.engine.hooked.at(Point::StageExecute) {
-            return Ok(planned.spec.options.clone());
-        }
-        let stage = shown(planned.part, &planned.spec);
-        let context = json!({
-            "run_id": self.entry.id,
-            "pipeline": self.job.pipeline.id,
-            "stage": stage,
-            "records": 0,
-            "bytes": 0,
-        });
-        let let_through: Arc<Mutex<Option<String>>> = Arc::default();
-        let opening = {
-            let through = Arc::clone(&let_through);
-            step(move |context, _| {
-                *crate::slot::lock(&through) = Some(context);
-                let result = json!({"in": 0, "out": 0, "rejected": 0, "time_ms": 0});
-                std::future::ready(Ok(result.to_string()))
-            })
-        };
-        let engine = self.engine;
-        let asked = engine.step(
-            Point::StageExecute,
-            Cause::default(),
-            context.to_string(),
-            opening,
-        );
-        asked
-            .await
-            .map_err(|error| planned.fails(refusal(&error)))?;
-        let context = crate::slot::lock(&let_through).take();
-        let context = context.ok_or_else(|| {
-            planned.fails("a hook at stage_execute did not let it be opened".into())
-        })?;
-        let mut context: Value = serde_json::from_str(&context)
-            .map_err(|e| planned.fails(format!("the hooks at stage_execute: {e}")))?;
-        match context.pointer_mut("/stage/config").map(Value::take) {
-            Some(Value::Object(options)) => Ok(options),
-            _ => Err(planned.fails("the hooks at stage_execute left it no config".into())),
+            notes: Arc::new(StageNotes {
+                entry: Arc::clone(self.entry),
+                stage: Arc::clone(&meter.name),
+            }),
         }
     }
 

@@ -24,7 +24,7 @@ const MAX_REPEATED: usize = 20_000;
 pub(super) type Place = (u64, u64);
 
 /// A document.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Located {
     pub(super) value: Value,
     places: HashMap<String, Places>,

@@ -216,3 +216,14 @@ async fn hooks_see_each_stage_once_and_every_run() {
         .collect();
     assert_eq!(seen.len(), 3, "{seen:?}");
 }
+
+#[tokio::test]
+async fn hooks_after_a_stage_come_when_it_is_over_and_cannot_undo_it() {
+    let bench = with_plugin(hook("stage_execute", "after", "refuse", &Value::Null)).await;
+    let run = bench
+        .run(flow(source(300), &[json!({})], &[json!({})]))
+        .await;
+    assert_eq!(run.state, RunState::Succeeded, "{run:?}");
+    let said: Vec<_> = run.log.iter().filter_map(|l| l.stage.as_deref()).collect();
+    assert_eq!(said.len(), 3, "one for each stage: {:?}", run.log);
+}

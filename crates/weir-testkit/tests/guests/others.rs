@@ -47,13 +47,15 @@ fn telemetry_looks_on() {
         Some(context.clone()),
         "with the context as it was"
     );
-    kit.hook_with("stage_execute", &context, |_| Err("disk full".into()))
-        .assert_error("disk full");
+    let failed = json!({"in": 0, "out": 0, "rejected": 0, "time_ms": 0, "error": "disk full"});
+    kit.hook("stage_execute", &context, &failed)
+        .assert_json(&failed);
     let metrics = kit.metrics();
     for line in [
         r#"chats_total{plugin="telemetry",model_plugin="echo",outcome="ok"} 1"#,
         r#"stages_total{plugin="telemetry",outcome="ok",pipeline="p",stage="s"} 1"#,
-        r#"stages_total{plugin="telemetry",outcome="internal",pipeline="p",stage="s"} 1"#,
+        r#"stages_total{plugin="telemetry",outcome="failed",pipeline="p",stage="s"} 1"#,
+        r#"stage_records_total{plugin="telemetry",direction="in",pipeline="p",stage="s"} 3"#,
     ] {
         assert!(metrics.contains(line), "{line} in\n{metrics}");
     }

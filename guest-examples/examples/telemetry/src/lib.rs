@@ -1,4 +1,4 @@
-//! An extension that looks on: hooks around chats and stages and after runs, exported as metrics. It changes nothing, and what it hooks into goes on without
+//! An extension that looks on: hooks around chats, and after stages and runs, exported as metrics. It changes nothing, and what it hooks into goes on without
 //! it if it crashes. The grants are in `telemetry.toml`.
 //!
 //! | metric at `/metrics` | labels |
@@ -25,34 +25,31 @@ impl Plugin for Telemetry {
         manifest
             .name("Telemetry")
             .hook(outermost(Hook::around("chat_request")))
-            .hook(outermost(Hook::around("stage_execute")))
+            .hook(Hook::after("stage_execute"))
             .hook(Hook::after("run_complete"))
     }
 }
 
 impl Hooks for Telemetry {
-    fn around(&mut self, point: &str, context: Json, next: &Continuation) -> Result<Json, Failure> {
+    fn around(&mut self, _: &str, context: Json, next: &Continuation) -> Result<Json, Failure> {
         let started = Instant::now();
         let result = next.proceed(&context);
         let seconds = started.elapsed().as_secs_f64();
         // What it cannot read it cannot count; the step is done all the same.
-        let Ok(context) = context.parse::<Value>() else {
-            return result;
-        };
-        let samples = match point {
-            "stage_execute" => {
-                let came = result.as_ref().map_err(Clone::clone).and_then(Json::parse);
-                sample::of_stage(&context, &came, seconds)
-            }
-            _ => sample::of_chat(&context, result.as_ref().map(|_| ()), seconds),
-        };
-        samples.iter().for_each(Sample::export);
+        if let Ok(context) = context.parse::<Value>() {
+            let samples = sample::of_chat(&context, result.as_ref().map(|_| ()), seconds);
+            samples.iter().for_each(Sample::export);
+        }
         result
     }
 
-    fn after(&mut self, _: &str, context: Json, result: Json) -> Result<Json, Failure> {
-        if let Ok(context) = context.parse() {
-            sample::of_run(&context).iter().for_each(Sample::export);
+    fn after(&mut self, point: &str, context: Json, result: Json) -> Result<Json, Failure> {
+        if let (Ok(context), Ok(came)) = (context.parse(), result.parse()) {
+            let samples = match point {
+                "stage_execute" => sample::of_stage(&context, &came),
+                _ => sample::of_run(&context),
+            };
+            samples.iter().for_each(Sample::export);
         }
         Ok(result)
     }

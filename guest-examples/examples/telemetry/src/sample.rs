@@ -45,29 +45,27 @@ pub fn of_chat(context: &Value, result: Result<(), &Failure>, seconds: f64) -> V
     timed("chats", "chat_seconds", seconds, &labels)
 }
 
-/// A stage that worked on a batch, from the context and result of `stage_execute`.
-pub fn of_stage(context: &Value, result: &Result<Value, Failure>, seconds: f64) -> Vec<Sample> {
+/// A stage whose work is over, from the context and result of `stage_execute`.
+pub fn of_stage(context: &Value, result: &Value) -> Vec<Sample> {
     let place = vec![
         ("pipeline", text(context, "/pipeline")),
         ("stage", text(context, "/stage/name")),
     ];
-    let with = |name, value| [place.clone(), vec![(name, value)]].concat();
+    let with = |name, value: &str| [place.clone(), vec![(name, value.to_owned())]].concat();
+    let failed = result.get("error").is_some_and(|error| !error.is_null());
     let mut samples = timed(
         "stages",
         "stage_seconds",
-        seconds,
-        &with("outcome", outcome(result.as_ref().map(|_| ()))),
+        seconds(result),
+        &with("outcome", if failed { "failed" } else { "ok" }),
     );
     for direction in ["in", "out", "rejected"] {
-        let count = result
-            .as_ref()
-            .ok()
-            .and_then(|result| result.get(direction)?.as_u64());
+        let count = result.get(direction).and_then(Value::as_u64);
         if let Some(count) = count {
             samples.push(Sample {
                 name: "stage_records",
                 value: Measure::Count(count),
-                labels: with("direction", direction.to_owned()),
+                labels: with("direction", direction),
             });
         }
     }
@@ -80,11 +78,12 @@ pub fn of_run(context: &Value) -> Vec<Sample> {
         ("pipeline", text(context, "/pipeline")),
         ("state", text(context, "/state")),
     ];
-    let ms = context
-        .get("time_ms")
-        .and_then(Value::as_f64)
-        .unwrap_or_default();
-    timed("runs", "run_seconds", ms / 1000.0, &labels)
+    timed("runs", "run_seconds", seconds(context), &labels)
+}
+
+fn seconds(of: &Value) -> f64 {
+    let ms = of.get("time_ms").and_then(Value::as_f64);
+    ms.unwrap_or_default() / 1000.0
 }
 
 fn timed(
@@ -167,8 +166,7 @@ mod tests {
         check(
             &of_stage(
                 &context,
-                &Ok(json!({"in": 3, "out": 2, "rejected": 1})),
-                2.0,
+                &json!({"in": 3, "out": 2, "rejected": 1, "time_ms": 2000, "error": null}),
             ),
             "stages Count(1) pipeline=p,stage=s,outcome=ok\nstage_seconds Seconds(2.0) pipeline=p,stage=s,outcome=ok\n\
             stage_records Count(3) pipeline=p,stage=s,direction=in\nstage_records Count(2) pipeline=p,stage=s,direction=out\n\
