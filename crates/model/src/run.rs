@@ -92,6 +92,22 @@ impl RunState {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Queued,
+        Self::Running,
+        Self::Succeeded,
+        Self::Partial,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// The state of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Succeeded => "succeeded",

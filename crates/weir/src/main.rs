@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod config;
 mod dev;
+mod ending;
 mod grants;
 mod invoke;
 mod key;

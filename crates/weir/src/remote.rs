@@ -183,8 +183,8 @@ pub(crate) fn pipelines(arguments: PipelinesArgs) -> Result<(), Failure> {
     }
     with_client(&remote, PATIENCE_MS, async |client| match (action, id) {
         (Some(action), _) => pipelines::act(client, action).await,
-        (None, Some(id)) => pipelines::show(client, &id).await,
-        (None, None) => pipelines::list(client).await,
+        (None, Some(id)) => Ok(pipelines::show(client, &id).await?),
+        (None, None) => Ok(pipelines::list(client).await?),
     })
 }
 
@@ -204,8 +204,8 @@ pub(crate) fn runs(arguments: RunsArgs) -> Result<(), Failure> {
     }
     with_client(&remote, PATIENCE_MS, async |client| match (action, id) {
         (Some(action), _) => runs::act(client, action).await,
-        (None, Some(id)) => runs::show(client, &id).await,
-        (None, None) => runs::list(client, pipeline.as_deref(), state.as_deref(), limit).await,
+        (None, Some(id)) => Ok(runs::show(client, &id).await?),
+        (None, None) => Ok(runs::list(client, pipeline.as_deref(), state.as_deref(), limit).await?),
     })
 }
 
@@ -254,10 +254,10 @@ const PATIENCE_MS: u64 = 600_000;
 const SILENCE_MS: u64 = 45_000;
 
 /// Runs a command with a client for the server named, which may be silent for `patience_ms`.
-fn with_client(
+fn with_client<E: Into<Failure>>(
     remote: &RemoteArgs,
     patience_ms: u64,
-    command: impl AsyncFnOnce(&Client) -> anyhow::Result<()>,
+    command: impl AsyncFnOnce(&Client) -> Result<(), E>,
 ) -> Result<(), Failure> {
     crate::logs::start(Some("warn"));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -266,8 +266,8 @@ fn with_client(
         .context("cannot start")?;
     let done = runtime.block_on(async {
         let client = Client::new(remote, patience_ms)?;
-        command(&client).await
+        command(&client).await.map_err(Into::into)
     });
     runtime.shutdown_background();
-    Ok(done?)
+    done
 }

@@ -17,19 +17,16 @@ use model::run::{RunId, RunRecord, RunState, StagePreview};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::wiring::Host;
-use crate::{Failure, logs};
+use crate::{Failure, ending, logs};
 use local::Local;
 use progress::Progress;
 
-/// Exit code of a run that came to its end without delivering every record.
-pub(crate) const PARTIAL: u8 = 3;
-/// Exit code of a run that was interrupted (128 and SIGINT).
-const INTERRUPTED: u8 = 130;
 /// Exit code of a run that was asked to end (128 and SIGTERM).
 const TERMINATED: u8 = 143;
 
 /// The options of `run`.
 #[derive(Debug, Args)]
+#[command(after_help = ending::HELP)]
 pub(crate) struct RunArgs {
     /// The pipeline's spec, YAML or JSON; pipelines that it names are looked for beside it
     #[arg(value_name = "SPEC")]
@@ -108,10 +105,8 @@ async fn show_run(local: &Local, arguments: &RunArgs) -> Result<(), Failure> {
         crate::complain(report::report(&record, &children, &rejects).trim_end());
     }
     match record.state {
-        RunState::Succeeded => Ok(()),
-        RunState::Partial => Err(Failure::Ended(PARTIAL)),
         RunState::Cancelled => Err(Failure::Ended(asked)),
-        RunState::Failed | RunState::Queued | RunState::Running => Err(Failure::Ended(1)),
+        state => ending::of(state),
     }
 }
 
@@ -145,7 +140,7 @@ async fn follow(host: &Host, id: &RunId, arguments: &RunArgs) -> anyhow::Result<
     let interrupts = signal(SignalKind::interrupt()).context("cannot hear interrupts")?;
     tokio::spawn(heed(interrupts, Arc::clone(&host.engine), id.clone()));
     let mut last = None;
-    let asked = Arc::new(AtomicU8::new(INTERRUPTED));
+    let asked = Arc::new(AtomicU8::new(ending::CANCELLED));
     let ends = signal(SignalKind::terminate()).context("cannot hear signals")?;
     tokio::spawn(end_in_order(
         ends,
@@ -188,7 +183,7 @@ async fn heed(mut interrupts: Signal, engine: Arc<Engine>, run: RunId) {
         });
     }
     if interrupts.recv().await.is_some() {
-        std::process::exit(INTERRUPTED.into());
+        std::process::exit(ending::CANCELLED.into());
     }
 }
 

@@ -46,7 +46,7 @@ async fn pipelines_are_managed_and_runs_followed() {
     assert!(told(&server, &["pipelines", "versions", "new"]).contains("current"));
     assert!(told(&server, &["pipelines", "new"]).contains("path: more.ndjson"));
     let (code, out, error) = weir(&server, &["pipelines", "run", "new", "--wait"]);
-    assert_eq!(code, 1, "a record is rejected: {out}{error}");
+    assert_eq!(code, 3, "a record is rejected: {out}{error}");
     assert!(
         out.contains("partial") && place.data("more.ndjson").exists(),
         "{out}{error}"
@@ -70,7 +70,16 @@ async fn pipelines_are_managed_and_runs_followed() {
     let id = started.split_whitespace().next().unwrap();
     told(&server, &["runs", "cancel", id]);
     let (code, out, error) = weir(&server, &["runs", "follow", id]);
-    assert!(code == 1 && error.contains("cancelled"), "{out}{error}");
+    assert!(code == 130 && error.contains("cancelled"), "{out}{error}");
+    std::fs::write(
+        &file,
+        copy("gone", "out.ndjson").replace("in.ndjson", "nowhere.ndjson"),
+    )
+    .unwrap();
+    told(&server, &["pipelines", "add", &name]);
+    let (code, out, error) = weir(&server, &["pipelines", "run", "gone", "--wait"]);
+    assert!(code == 1 && error.contains("failed: "), "{out}{error}");
+    told(&server, &["pipelines", "remove", "gone"]);
     told(&server, &["pipelines", "remove", "slow"]);
     std::fs::write(&file, "source: {type: fiel}\nfoo: 1\n").unwrap();
     for action in ["check", "add"] {

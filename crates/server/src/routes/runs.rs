@@ -64,16 +64,8 @@ fn parsed<T>(
 }
 
 fn state(text: &str) -> Result<RunState, String> {
-    const ALL: [RunState; 6] = [
-        RunState::Queued,
-        RunState::Running,
-        RunState::Succeeded,
-        RunState::Partial,
-        RunState::Failed,
-        RunState::Cancelled,
-    ];
-    ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
-        let names = ALL.map(RunState::as_str).join(", ");
+    RunState::by_name(text).ok_or_else(|| {
+        let names = RunState::ALL.map(RunState::as_str).join(", ");
         format!("{text:?} was given; one of {names} is needed")
     })
 }

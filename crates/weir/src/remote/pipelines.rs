@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Client, Refusal};
 use super::runs;
 use crate::table::{at, cell, items, list as lines, plain, table, when};
+use crate::{Failure, ending};
 
 /// What to do with pipelines.
 #[derive(Debug, Subcommand)]
@@ -46,8 +47,10 @@ pub(super) enum PipelineAction {
         number: Option<u64>,
     },
     /// Start a run of a pipeline
+    #[command(after_help = ending::HELP_FOLLOWED)]
     Run(RunArgs),
     /// Start a run for each window of a span, in order
+    #[command(after_help = ending::HELP_FOLLOWED)]
     Backfill(BackfillArgs),
 }
 
@@ -120,31 +123,37 @@ impl With {
 }
 
 /// Does one of these.
-pub(super) async fn act(client: &Client, action: PipelineAction) -> anyhow::Result<()> {
-    match action {
+pub(super) async fn act(client: &Client, action: PipelineAction) -> Result<(), Failure> {
+    let done = match action {
         PipelineAction::Add { file } => put(client, "POST", &["pipelines"], &file).await,
         PipelineAction::Replace { id, file } => {
             put(client, "PUT", &["pipelines", &id], &file).await
         }
-        PipelineAction::Remove { id } => {
-            let url = client.url(&["pipelines", &id], &[]);
-            let answer = client.ask("DELETE", url).await?;
-            client.show(&answer, |answer| cell(&answer["message"]));
-            Ok(())
-        }
+        PipelineAction::Remove { id } => remove(client, &id).await,
         PipelineAction::Check { file } => check(client, &file).await,
         PipelineAction::Versions { id, number: None } => versions(client, &id).await,
         PipelineAction::Versions {
             id,
             number: Some(number),
-        } => {
-            let path = ["pipelines", &id, "versions", &number.to_string()];
-            crate::say(client.text(&path).await?.trim_end());
-            Ok(())
-        }
-        PipelineAction::Run(arguments) => run(client, &arguments).await,
-        PipelineAction::Backfill(arguments) => backfill(client, &arguments).await,
-    }
+        } => version(client, &id, number).await,
+        PipelineAction::Run(arguments) => return run(client, &arguments).await,
+        PipelineAction::Backfill(arguments) => return backfill(client, &arguments).await,
+    };
+    Ok(done?)
+}
+
+async fn remove(client: &Client, id: &str) -> anyhow::Result<()> {
+    let url = client.url(&["pipelines", id], &[]);
+    let answer = client.ask("DELETE", url).await?;
+    client.show(&answer, |answer| cell(&answer["message"]));
+    Ok(())
+}
+
+/// The spec of a version.
+async fn version(client: &Client, id: &str, number: u64) -> anyhow::Result<()> {
+    let path = ["pipelines", id, "versions", &number.to_string()];
+    crate::say(client.text(&path).await?.trim_end());
+    Ok(())
 }
 
 /// All pipelines.
@@ -307,7 +316,7 @@ async fn versions(client: &Client, id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn run(client: &Client, arguments: &RunArgs) -> anyhow::Result<()> {
+async fn run(client: &Client, arguments: &RunArgs) -> Result<(), Failure> {
     let body = json!({
         "parameters": arguments.with.parameters(),
         "window": arguments.window,
@@ -324,7 +333,7 @@ async fn run(client: &Client, arguments: &RunArgs) -> anyhow::Result<()> {
     .await
 }
 
-async fn backfill(client: &Client, arguments: &BackfillArgs) -> anyhow::Result<()> {
+async fn backfill(client: &Client, arguments: &BackfillArgs) -> Result<(), Failure> {
     let body = json!({
         "from": arguments.from,
         "to": arguments.to,
@@ -343,7 +352,7 @@ async fn backfill(client: &Client, arguments: &BackfillArgs) -> anyhow::Result<(
 }
 
 /// Starts what is asked for, and follows it where that is wanted.
-async fn start(client: &Client, path: &[&str], body: &Value, wait: bool) -> anyhow::Result<()> {
+async fn start(client: &Client, path: &[&str], body: &Value, wait: bool) -> Result<(), Failure> {
     let url = client.url(path, &[]);
     let answer = client
         .give("POST", url, "application/json", body.to_string())

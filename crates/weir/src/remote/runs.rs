@@ -3,11 +3,13 @@
 use anyhow::bail;
 use clap::Subcommand;
 use http_body_util::BodyExt;
+use model::run::RunState;
 use serde_json::Value;
 
 use super::client::Client;
 use super::events::Lines;
 use crate::table::{at, cell, items, list as lines, plain, table};
+use crate::{Failure, ending};
 
 /// What to do with a run.
 #[derive(Debug, Subcommand)]
@@ -18,6 +20,7 @@ pub(super) enum RunAction {
         id: String,
     },
     /// Follow a run to its end; the exit code says how it went
+    #[command(after_help = ending::HELP_FOLLOWED)]
     Follow {
         /// Its id
         id: String,
@@ -35,7 +38,7 @@ pub(super) enum RunAction {
 }
 
 /// Does one of these.
-pub(super) async fn act(client: &Client, action: RunAction) -> anyhow::Result<()> {
+pub(super) async fn act(client: &Client, action: RunAction) -> Result<(), Failure> {
     match action {
         RunAction::Cancel { id } => {
             let url = client.url(&["runs", &id, "cancel"], &[]);
@@ -44,8 +47,8 @@ pub(super) async fn act(client: &Client, action: RunAction) -> anyhow::Result<()
             Ok(())
         }
         RunAction::Follow { id } => follow(client, &id).await,
-        RunAction::Rejects { id } => rejects(client, &id).await,
-        RunAction::Preview { id } => preview(client, &id).await,
+        RunAction::Rejects { id } => Ok(rejects(client, &id).await?),
+        RunAction::Preview { id } => Ok(preview(client, &id).await?),
     }
 }
 
@@ -152,8 +155,23 @@ fn stage(stage: &Value) -> [String; 7] {
     ]
 }
 
-/// Follows a run to its end, and says how it went.
-pub(super) async fn follow(client: &Client, id: &str) -> anyhow::Result<()> {
+/// Follows a run to its end, says how it went, and ends as `weir run` does.
+pub(super) async fn follow(client: &Client, id: &str) -> Result<(), Failure> {
+    let run = over(client, id).await?;
+    client.show(&run, details);
+    let state = at(&run, "/state").as_str().and_then(RunState::by_name);
+    let ended = ending::of(state.unwrap_or(RunState::Failed));
+    if ended.is_err() {
+        let (id, state) = (cell(at(&run, "/id")), cell(at(&run, "/state")));
+        let why = items(at(&run, "/error")).first().map(cell);
+        let why = why.map(|w| format!(": {w}")).unwrap_or_default();
+        crate::complain(&format!("run {id} is {state}{why}"));
+    }
+    ended
+}
+
+/// Shows a run as it goes on; the run as it is at its end.
+async fn over(client: &Client, id: &str) -> anyhow::Result<Value> {
     let url = client.url(&["runs", id, "events"], &[]);
     let answer = client.send("GET", url, &[]).await?;
     let mut body = answer.into_body();
@@ -167,8 +185,7 @@ pub(super) async fn follow(client: &Client, id: &str) -> anyhow::Result<()> {
                 continue;
             };
             if event.name == "over" {
-                client.show(&run, details);
-                return ended(&run);
+                return Ok(run);
             }
             if client.json {
                 crate::say(&run.to_string());
@@ -180,22 +197,23 @@ pub(super) async fn follow(client: &Client, id: &str) -> anyhow::Result<()> {
     bail!("the connection ended before run {} did", plain(id));
 }
 
-/// A line for a run under way: what each stage passed on.
+/// A line for a run under way: what each stage passed on; of a composition, the stages of the pipelines that are at work.
 fn progress(run: &Value) -> String {
-    let stages = items(&run["stages"]).iter();
-    let told: Vec<_> = stages
-        .map(|s| format!("{} {}", cell(&s["name"]), cell(&s["records_out"])))
-        .collect();
+    let mut told = passed_on(run);
+    for member in items(&run["members"]) {
+        if member["state"] == "running" {
+            let stages = passed_on(member).join(", ");
+            told.push(format!("{} ({stages})", cell(&member["pipeline"])));
+        }
+    }
     format!("{} {}: {}", took(run), cell(&run["state"]), told.join(", "))
 }
 
-fn ended(run: &Value) -> anyhow::Result<()> {
-    if run["state"] == "succeeded" {
-        return Ok(());
-    }
-    let why = items(&run["error"]).first().map(cell);
-    let why = why.map(|w| format!(": {w}")).unwrap_or_default();
-    bail!("run {} is {}{why}", cell(&run["id"]), cell(&run["state"]));
+fn passed_on(run: &Value) -> Vec<String> {
+    let stages = items(&run["stages"]).iter();
+    stages
+        .map(|s| format!("{} {}", cell(&s["name"]), cell(&s["records_out"])))
+        .collect()
 }
 
 async fn rejects(client: &Client, id: &str) -> anyhow::Result<()> {
