@@ -7,6 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import api
 import owui
 import sdk
 from weir import Weir
@@ -43,6 +44,9 @@ def main(cache):
             with Weir(strict, GUESTS) as server:
                 print(f"Open WebUI {client.parent.name.removeprefix('open-webui-')}, {mode} mode")
                 failed += run(owui.checks(strict), server, owui.load(client))
+    with Weir(False, [], api.config) as server:
+        print("schemathesis, routes of data pipelines")
+        failed += run(api.checks(), server)
     print("all clients are content" if not failed else f"{failed} checks failed")
     return 1 if failed else 0
 

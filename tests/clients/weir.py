@@ -16,9 +16,10 @@ PATIENCE = 60
 
 
 class Weir:
-    """Starts on entering, is killed on leaving. `base` is its URL, `key` its key."""
+    """Starts on entering, is killed on leaving. `base` is its URL, `key` its key. `config` makes a host configuration out of the folder that everything is in."""
 
-    def __init__(self, strict, guests):
+    def __init__(self, strict, guests, config=None):
+        self.config = config
         self.strict = strict
         self.key = "0p3n-w3bu!" if strict else "clients-test-key"
         self.guests = guests
@@ -32,6 +33,10 @@ class Weir:
         binary = os.environ.get("WEIR_BIN", ROOT / "target" / "release" / "weir")
         args = [binary, "serve", "--listen", "127.0.0.1:0", "--plugins", plugins, "--data", Path(self.home.name) / "data"]
         env = {n: v for n, v in os.environ.items() if not n.startswith("PIPELINES_") and n not in ("HOST", "PORT")}
+        if self.config:
+            path = Path(self.home.name) / "weir.toml"
+            path.write_text(self.config(Path(self.home.name)))
+            args += ["--config", path]
         if self.strict:
             args += ["--compat", "strict"]
         else:

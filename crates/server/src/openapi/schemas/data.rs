@@ -129,8 +129,13 @@ pub(super) fn runs() -> Value {
             "next": {"type": ["string", "null"], "description": "The cursor of the next page; null: this is the last."},
         })),
         "RunEvents": {
-            "type": "string",
-            "description": "Server-sent events: `progress` with the run as it is now, without its log, some four times a second; at last `over` with the whole run.",
+            "type": "object",
+            "required": ["event", "data"],
+            "properties": {
+                "event": {"enum": ["progress", "over"]},
+                "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": to("Run")},
+            },
+            "description": "Each of the server-sent events: `progress` with the run as it is now, without its log, some four times a second; at last `over` with the whole run.",
         },
         "RejectList": object(&["rejects", "total", "file"], json!({
             "rejects": {"type": "array", "maxItems": 100, "items": object(&["stage", "number", "reason", "record"], json!({
