@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::ports::{Clock, Egress};
+use model::ports::{Clock, Egress, Timer};
 use model::stage::{Convert, Natives};
 
 pub use console::Console;
@@ -34,6 +34,8 @@ pub struct StagePorts {
     pub egress: Arc<dyn Egress>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Waiting by that time: before a request is tried again, and to keep a pace.
+    pub timer: Arc<dyn Timer>,
     /// The program that is started for work that needs a process of its own (`jq`): usually the host itself.
     pub program: PathBuf,
     /// Where the `console` sink shows records.

@@ -36,6 +36,7 @@ fn all(paper: Paper) -> Natives {
     let ports = StagePorts {
         egress: Arc::new(HyperEgress::new().unwrap()),
         clock: Arc::new(SystemClock::new()),
+        timer: Arc::new(SystemClock::new()),
         program: PathBuf::from("weir"),
         console: Console::new(paper, None),
     };
@@ -56,6 +57,7 @@ fn context(folder: &Path) -> Context {
         parsed_next: false,
         secrets: Vec::new().into(),
         progress: Arc::default(),
+        notes: Arc::new(model::stage::Unheard),
     }
 }
 

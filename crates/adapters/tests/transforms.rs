@@ -40,6 +40,7 @@ fn kind(name: &str) -> Arc<dyn TransformKind> {
     let ports = StagePorts {
         egress: Arc::new(HyperEgress::new().unwrap()),
         clock: Arc::new(SystemClock::new()),
+        timer: Arc::new(SystemClock::new()),
         program: PathBuf::from(env!("CARGO_BIN_EXE_jq-worker")),
         console: Console::new(std::io::sink(), None),
     };
@@ -62,6 +63,7 @@ fn context() -> Context {
         parsed_next: false,
         secrets: Vec::new().into(),
         progress: Arc::default(),
+        notes: Arc::new(model::stage::Unheard),
     }
 }
 

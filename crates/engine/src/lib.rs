@@ -77,7 +77,7 @@ pub use error::{AddError, ManageError, ValvesError};
 pub use exchange::Switchboard;
 pub use fetch::{fetch, raw_github_url};
 pub use hooks::{HookStatus, PointStatus, Step};
-pub use options::{Options, Ports, Quarantine, RunOptions, Stages, Supervision};
+pub use options::{Keep, Options, Ports, Quarantine, RunOptions, Stages, Supervision};
 pub use pipelines::{PipelineVersion, RegisterError, Registered};
 pub use registry::{CapabilityStatus, ProviderStatus};
 pub use runs::{Backfill, BackfillError, Follow, RunFilter, SubmitError, Trigger, Which};

@@ -140,12 +140,32 @@ pub struct RunOptions {
     pub queue: usize,
     /// How many that are over are remembered.
     pub history: NonZeroUsize,
+    /// How long what runs leave behind on disk is kept; none: for ever.
+    pub keep: Option<Keep>,
     /// How many stages of one plugin may be open at once, in all runs together: each has an instance for itself.
     pub plugin_stages: NonZeroUsize,
     /// Threads that runs work on.
     pub threads: NonZeroUsize,
     /// How much these threads stand back behind all others, 0 to 19 (niceness): 10 gets about a tenth of a core that others want, and all of one that they do not.
     pub nice: u8,
+}
+
+/// What is kept of what runs leave behind on disk, rejected and undelivered records. Folders of runs that go on are never removed, nor do they count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// The folders of so many runs, the newest.
+    pub runs: NonZeroUsize,
+    /// For so long after a run's end (its submission, if it was carried out before the host was started).
+    pub age: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            runs: NonZeroUsize::new(1_000).unwrap_or(NonZeroUsize::MIN),
+            age: Duration::from_secs(30 * 86_400),
+        }
+    }
 }
 
 impl Default for RunOptions {
@@ -155,6 +175,7 @@ impl Default for RunOptions {
             at_once: of(4),
             queue: 1_000,
             history: of(1_000),
+            keep: None,
             plugin_stages: of(64),
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             nice: 10,

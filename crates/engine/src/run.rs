@@ -247,6 +247,8 @@ impl Engine {
         for line in &error {
             entry.log("error", None, line.clone());
         }
+        // The tasks that made them are gone, and they with them.
+        entry.log_left_out();
         let record = entry.ending(state, error);
         self.run_meters.over(&record);
         self.tell_over(&record);
@@ -256,6 +258,7 @@ impl Engine {
         let (state, error) = (state.as_str(), record.error.first());
         tracing::info!(run_id = %record.id, pipeline = %record.pipeline, state, read, delivered, rejected = counts.rejected,
             duration_ms = record.duration_ms, error, "a run is over");
+        self.sweep_runs(false).await;
     }
 
     async fn complete_hooks(

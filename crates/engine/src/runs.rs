@@ -5,10 +5,11 @@
 pub(crate) mod backfill;
 pub(crate) mod book;
 pub(crate) mod entry;
+pub(crate) mod kept;
 pub(crate) mod lane;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use model::stage::Misfit;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-use crate::options::RunOptions;
+use crate::options::{Keep, RunOptions};
 use crate::parameters;
 use crate::run::Job;
 use crate::{Engine, timescope};
@@ -129,6 +130,9 @@ pub(crate) struct Runs {
     pub(crate) lane: Lane,
     /// How many may move data at once.
     pub(crate) turns: Arc<Semaphore>,
+    pub(crate) keep: Option<Keep>,
+    /// When folders of runs were looked through last, in monotonic time.
+    pub(crate) swept: Mutex<Option<Duration>>,
     queue: usize,
 }
 
@@ -138,6 +142,8 @@ impl Runs {
             book: Arc::new(Book::new(options.history.get(), options.queue)),
             lane: Lane::new(options),
             turns: Arc::new(Semaphore::new(options.at_once.get())),
+            keep: options.keep,
+            swept: Mutex::default(),
             queue: options.queue,
         }
     }
@@ -237,6 +243,7 @@ impl Engine {
             started_by,
             parent,
             children: Vec::new(),
+            members: Vec::new(),
             window: job.window.clone(),
             parameters: job.parameters.clone(),
             dry_run: job.dry_run,
@@ -255,7 +262,7 @@ impl Engine {
         let most = self.runs.queue;
         let added = self.runs.book.add(&entry, bounded);
         added.map_err(|waiting| SubmitError::Busy { waiting, most })?;
-        book::sweep(&self.ports.stages.work, &self.runs.book.forget());
+        self.runs.book.forget();
         self.spawn_run(Arc::clone(&entry), job);
         Ok(entry)
     }
@@ -263,7 +270,7 @@ impl Engine {
     /// A run as it is now; none: there is none, or it is forgotten.
     #[must_use]
     pub fn run(&self, id: &RunId) -> Option<RunRecord> {
-        self.runs.book.get(id).map(|e| e.record())
+        self.runs.book.get(id).map(|e| e.record_with_members())
     }
 
     /// Runs, the newest first, at most `limit`.

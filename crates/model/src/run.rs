@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
@@ -24,6 +25,15 @@ impl RunId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// When the run was submitted, to the millisecond: a UUID v7 begins with it.
+    #[must_use]
+    pub fn submitted(&self) -> SystemTime {
+        let digits = self.0.trim_start_matches("run_");
+        let uuid = u128::from_str_radix(digits, 16).unwrap_or_default();
+        let millis = u64::try_from(uuid >> 80).unwrap_or_default();
+        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
     }
 }
 
@@ -82,16 +92,6 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// Is the run over?
-    #[must_use]
-    pub fn is_over(self) -> bool {
-        !matches!(self, Self::Queued | Self::Running)
-    }
-
-    /// Its name in logs, metrics and API answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
     /// All of them.
     pub const ALL: [Self; 6] = [
         Self::Queued,
@@ -108,6 +108,16 @@ impl RunState {
         Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 
+    /// Is the run over?
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// Its name in logs, metrics and API answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Succeeded => "succeeded",
@@ -237,6 +247,27 @@ pub struct LogLine {
     pub message: String,
 }
 
+/// Most runs that one shows of those it is made of.
+pub const MEMBERS: usize = 16;
+
+/// A run that moves data for another one, as that one shows it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Member {
+    /// Its id.
+    pub id: RunId,
+    /// The pipeline.
+    pub pipeline: PipelineId,
+    /// The name of the window it covers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// How far it is.
+    pub state: RunState,
+    /// How long it took, or takes by now.
+    pub duration_ms: u64,
+    /// Its stages.
+    pub stages: Vec<StageReport>,
+}
+
 /// A run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct RunRecord {
@@ -254,6 +285,10 @@ pub struct RunRecord {
     /// The runs it is made of, in the order they were started.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<RunId>,
+    /// Of those and the runs they are made of, the ones that move data, in the order they were started: all that are under way and the last that are over, but no more than
+    /// [`MEMBERS`]. Only where one run is looked at by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
     /// The span of time it covers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Covered>,

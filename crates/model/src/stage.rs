@@ -63,6 +63,23 @@ pub struct Context {
     pub secrets: Arc<[String]>,
     /// How far a source is, for progress.
     pub progress: Arc<Progress>,
+    /// What it tells the run that it works for.
+    pub notes: Arc<dyn RunNotes>,
+}
+
+/// What a stage tells the run that it works for.
+pub trait RunNotes: Send + Sync + fmt::Debug {
+    /// Says a line that is kept with the run and shown with it. That never waits, and is never too much: only so many are kept. What could steer a terminal has to be taken
+    /// out before.
+    fn say(&self, line: &str);
+}
+
+/// Nobody listens: for stages without a run, as in tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unheard;
+
+impl RunNotes for Unheard {
+    fn say(&self, _: &str) {}
 }
 
 /// How far a source is in an input whose size it knows. Reading it never waits.

@@ -77,6 +77,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         stop_signal()?
     ));
     let booting = async {
+        host.engine.tidy_runs().await;
         boot(&host, &config).await;
         // After the plugins, since specs name them. A spec that waits for a slow one is looked at again when it has started.
         discovery.look().await;

@@ -14,12 +14,14 @@ use adapters::stages::{ArrowConvert, Console, StagePorts, natives};
 use adapters::state::SqliteState;
 use adapters::valves::ValveFiles;
 use anyhow::Context;
-use engine::{Discovery, Engine, LocalBus, Options, Ports, RunOptions, Stages, Switchboard};
+use engine::{Discovery, Engine, Keep, LocalBus, Options, Ports, RunOptions, Stages, Switchboard};
 use model::access::Access;
 use model::grants::HttpGrant;
 use model::limits::{Limit, Limits};
 use model::plugin::Loader;
-use model::ports::{self, Clock, ComponentStore, Egress, EgressPolicy, References, ValveStore};
+use model::ports::{
+    self, Clock, ComponentStore, Egress, EgressPolicy, References, Timer, ValveStore,
+};
 use model::stage::Natives;
 use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
 use server::Compat;
@@ -48,6 +50,8 @@ pub(crate) struct Reach {
     pub(crate) work: PathBuf,
     /// Where the sink `console` shows records.
     pub(crate) console: Console,
+    /// How long what runs leave behind is kept; none: for ever.
+    pub(crate) keep: Option<Keep>,
 }
 
 impl Reach {
@@ -61,7 +65,9 @@ impl Reach {
             access: config.pipelines.access.clone(),
             references: Arc::new(references),
             work: config.data.clone(),
-            console: standard_output(),
+            // Standard output is the operator's, and holds the log.
+            console: Console::in_run_log(),
+            keep: Some(config.pipelines.keep),
         }
     }
 }
@@ -136,6 +142,7 @@ pub(crate) fn host_with(
         allow: config.add.allow.clone(),
         private: config.add.private.clone(),
     };
+    let runs = runs(config, reach.keep);
     let ports = Ports {
         loader: Arc::clone(&loader),
         components,
@@ -155,7 +162,7 @@ pub(crate) fn host_with(
         supervision: config.supervision,
         load_parallel: config.runtime.load_parallel,
         drain: None,
-        runs: runs(config),
+        runs,
     };
     let engine = Engine::new(ports, options);
     switchboard.connect(&engine);
@@ -174,11 +181,12 @@ fn stages(
     clock: &Arc<dyn Clock>,
     reach: Reach,
 ) -> anyhow::Result<Stages> {
+    let timer: Arc<dyn Timer> = Arc::new(SystemClock::new());
     Ok(Stages {
-        natives: native_stages(egress, clock, reach.console)?,
+        natives: native_stages(egress, clock, &timer, reach.console)?,
         access: Arc::new(reach.access),
         references: reach.references,
-        timer: Arc::new(SystemClock::new()),
+        timer,
         work: reach.work,
     })
 }
@@ -187,27 +195,25 @@ fn stages(
 pub(crate) fn native_stages(
     egress: &Arc<dyn Egress>,
     clock: &Arc<dyn Clock>,
+    timer: &Arc<dyn Timer>,
     console: Console,
 ) -> anyhow::Result<Natives> {
     let ports = StagePorts {
         egress: Arc::clone(egress),
         clock: Arc::clone(clock),
+        timer: Arc::clone(timer),
         program: this_program()?,
         console,
     };
     Ok(natives(&ports, Arc::new(ArrowConvert)))
 }
 
-/// Standard output, as the sink `console` shows records there.
-pub(crate) fn standard_output() -> Console {
-    Console::new(std::io::stdout(), None)
-}
-
-fn runs(config: &Config) -> RunOptions {
+fn runs(config: &Config, keep: Option<Keep>) -> RunOptions {
     let default = RunOptions::default();
     RunOptions {
         at_once: config.pipelines.parallel_runs.unwrap_or(default.at_once),
         history: config.pipelines.history.unwrap_or(default.history),
+        keep,
         ..default
     }
 }

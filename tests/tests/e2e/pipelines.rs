@@ -40,12 +40,12 @@ impl Place {
         std::fs::write(path, text).unwrap();
     }
 
-    fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
+        let silent = self.silent.local_addr().unwrap();
         format!(
-            "[pipelines]\nfolders = [{:?}]\nfiles = [{:?}]\ndatabases = [\"{}\"]\nreferences = {{ env = [\"WEIR_TEST_*\"] }}\n",
+            "[pipelines]\nfolders = [{:?}]\nfiles = [{:?}]\ndatabases = [\"{silent}\"]\nhttp = {{ allow = [\"http://{silent}\"], private = [\"127.0.0.0/8\"] }}\nreferences = {{ env = [\"WEIR_TEST_*\"] }}\n",
             self.specs(),
-            self.data(""),
-            self.silent.local_addr().unwrap()
+            self.data("")
         )
     }
 
@@ -57,6 +57,14 @@ impl Place {
 
     pub(crate) async fn serve(&self) -> Server {
         self.setup(Setup::new()).start().await
+    }
+
+    /// A pipeline that reads all, writes it to a file and to a sink that never gets an answer.
+    pub(crate) fn stuck(&self, id: &str, to: &str) -> String {
+        let silent = self.silent.local_addr().unwrap();
+        format!(
+            "id: {id}\nsource: {{type: file, path: in.ndjson}}\nsinks:\n  - {{type: file, path: {to}}}\n  - {{type: http_api, url: 'http://{silent}/', timeout: 10m}}\n"
+        )
     }
 
     /// A pipeline whose sink never gets an answer.

@@ -23,5 +23,6 @@ pub(super) fn context(folder: &Path) -> Context {
         parsed_next: false,
         secrets: Vec::new().into(),
         progress: Arc::new(Progress::default()),
+        notes: Arc::new(model::stage::Unheard),
     }
 }

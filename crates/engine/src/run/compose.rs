@@ -268,7 +268,7 @@ impl Engine {
         let part = self.start_run(job, started_by, Some(entry.id.clone()));
         let part =
             part.map_err(|e| Failure::new(e.to_string()).within(format!("pipeline {id}")))?;
-        entry.edit(|r| r.children.push(part.id.clone()));
+        entry.add_part(&part);
         Ok(part)
     }
 

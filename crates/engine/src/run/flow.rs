@@ -29,8 +29,8 @@ use super::spill::{Spill, Undelivered};
 use super::work::{Station, as_lines, work};
 use super::{End, Failure, Job};
 use crate::Engine;
-use crate::runs::book::folder;
 use crate::runs::entry::Entry;
+use crate::runs::kept::folder;
 use crate::slot::lock;
 
 /// What all tasks of a run share.

@@ -14,9 +14,9 @@ use model::run::Part;
 use model::stage::{Context, Described, RunNotes, SinkKind, SourceKind, Takes, TransformKind};
 use serde_json::{Map, Value};
 
+use super::asked::asked;
 use super::masked::masked;
 use super::plugin::{Held, Sizes};
-use super::asked::asked;
 use super::retry::Tries;
 use super::{Failure, Job, meter::Meter};
 use crate::Engine;
@@ -375,6 +375,19 @@ impl References for Noted<'_> {
         let value = self.references.get(reference)?;
         crate::slot::lock(&self.given).push(value.clone());
         Ok(value)
+    }
+}
+
+/// What a stage says goes into the log of its run.
+#[derive(Debug)]
+struct StageNotes {
+    entry: Arc<Entry>,
+    stage: Arc<str>,
+}
+
+impl RunNotes for StageNotes {
+    fn say(&self, line: &str) {
+        self.entry.say(&self.stage, line);
     }
 }
 

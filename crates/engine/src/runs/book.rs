@@ -1,7 +1,6 @@
 //! All runs the engine remembers, in the order they were submitted: those under way, and the last that are over.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -75,6 +74,16 @@ impl Book {
         }
     }
 
+    /// When a run was over; when it was submitted, if it is not known any more. None: it goes on.
+    pub(crate) fn ended(&self, id: &RunId) -> Option<SystemTime> {
+        let Some(entry) = self.get(id) else {
+            return Some(id.submitted());
+        };
+        let ended = entry.look(|run| run.ended_at.clone())?;
+        let ended = ended.parse::<jiff::Timestamp>().ok();
+        Some(ended.map_or_else(|| id.submitted(), SystemTime::from))
+    }
+
     /// How many wait and how many are at work.
     pub(crate) fn under_way(&self) -> [(RunState, u64); 2] {
         let pages = lock(&self.pages);
@@ -84,8 +93,8 @@ impl Book {
         })
     }
 
-    /// Forgets the oldest runs that are over and too many; returns which.
-    pub(crate) fn forget(&self) -> Vec<RunId> {
+    /// Forgets the oldest runs that are over and too many.
+    pub(crate) fn forget(&self) {
         let mut pages = lock(&self.pages);
         let over = |e: &&Arc<Entry>| e.state().is_over();
         let mut ids: Vec<RunId> = pages
@@ -98,33 +107,9 @@ impl Book {
         for id in &ids {
             pages.runs.remove(id);
         }
-        ids
     }
 }
 
 fn at((_, entry): (&RunId, &Arc<Entry>)) -> Arc<Entry> {
     Arc::clone(entry)
-}
-
-/// Removes what runs left behind.
-pub(crate) fn sweep(work: &std::path::Path, runs: &[RunId]) {
-    if runs.is_empty() {
-        return;
-    }
-    let folders: Vec<PathBuf> = runs.iter().map(|id| folder(work, id)).collect();
-    tokio::task::spawn_blocking(move || {
-        for folder in folders {
-            match std::fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(folder = %folder.display(), %error, "what a run left behind cannot be removed");
-                }
-                _ => {}
-            }
-        }
-    });
-}
-
-/// Where a run leaves things behind.
-pub(crate) fn folder(work: &std::path::Path, id: &RunId) -> PathBuf {
-    work.join("runs").join(id.as_str())
 }

@@ -2,11 +2,14 @@
 //! `run`'s business.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use model::ports::Clock;
-use model::run::{LogLine, RejectedRecord, RunId, RunRecord, RunState, StagePreview};
+use model::run::{
+    LogLine, MEMBERS, Member, RejectedRecord, RunId, RunRecord, RunState, StagePreview,
+};
 use tokio::sync::watch;
 
 use super::rfc3339;
@@ -15,6 +18,10 @@ use crate::slot::lock;
 
 /// Most lines of a run's log.
 const LINES: usize = 200;
+/// Most of them that its stages may say, so that there is room for what goes wrong.
+const SAID: usize = 120;
+/// Most bytes of a line.
+const LINE_BYTES: usize = 4 * 1024;
 /// Most rejected records in memory.
 const REJECTS: usize = 100;
 /// Most bytes of them.
@@ -26,11 +33,16 @@ pub(crate) struct Entry {
     clock: Arc<dyn Clock>,
     record: Mutex<Kept>,
     meters: OnceLock<Vec<Arc<Meter>>>,
+    /// The last runs that it is made of.
+    parts: Mutex<VecDeque<Weak<Entry>>>,
     /// Grows with each state that is to be shown.
     revision: watch::Sender<u64>,
     /// Is it to end?
     cancel: watch::Sender<bool>,
     shown: Mutex<Shown>,
+    /// Lines that its stages said, those that are not kept included.
+    said: AtomicUsize,
+    /// Files that are there only as long as it goes on.
 }
 
 #[derive(Debug)]
@@ -56,9 +68,11 @@ impl Entry {
                 began: None,
             }),
             meters: OnceLock::new(),
+            parts: Mutex::default(),
             revision: watch::Sender::new(0),
             cancel: watch::Sender::new(false),
             shown: Mutex::default(),
+            said: AtomicUsize::new(0),
         })
     }
 
@@ -74,6 +88,63 @@ impl Entry {
             record.stages = meters.iter().map(|m| m.report()).collect();
         }
         record
+    }
+
+    /// The same, with the runs that move data for it.
+    pub(crate) fn record_with_members(&self) -> RunRecord {
+        let mut record = self.record();
+        let mut found = Vec::new();
+        self.movers(&mut found);
+        let over = |entry: &Arc<Self>| entry.state().is_over();
+        let mut left_out = found.len().saturating_sub(MEMBERS);
+        // The oldest that are over give way first; if all are under way, the newest do.
+        found.retain(|entry| {
+            let stays = left_out == 0 || !over(entry);
+            left_out -= usize::from(!stays);
+            stays
+        });
+        found.truncate(MEMBERS);
+        record.members = found.iter().map(|entry| entry.member()).collect();
+        record
+    }
+
+    fn member(&self) -> Member {
+        let run = self.record();
+        Member {
+            id: run.id,
+            pipeline: run.pipeline,
+            window: run.window.map(|w| w.label),
+            state: run.state,
+            duration_ms: run.duration_ms,
+            stages: run.stages,
+        }
+    }
+
+    /// The runs it is made of that are not made of others, in the order they were started.
+    fn movers(&self, found: &mut Vec<Arc<Self>>) {
+        let parts: Vec<_> = lock(&self.parts).iter().filter_map(Weak::upgrade).collect();
+        for part in parts {
+            if lock(&part.parts).is_empty() {
+                found.push(part);
+            } else {
+                part.movers(found);
+            }
+        }
+    }
+
+    /// It is made of this run, too.
+    pub(crate) fn add_part(&self, part: &Arc<Self>) {
+        let mut parts = lock(&self.parts);
+        let gone = |part: &Weak<Self>| part.upgrade().is_none_or(|p| p.state().is_over());
+        // Only the last are ever shown.
+        while parts.len() >= MEMBERS
+            && let Some(place) = parts.iter().position(gone)
+        {
+            parts.remove(place);
+        }
+        parts.push_back(Arc::downgrade(part));
+        drop(parts);
+        self.edit(|run| run.children.push(part.id.clone()));
     }
 
     /// A look at the record that copies nothing; stages are not in it.
@@ -131,7 +202,27 @@ impl Entry {
         self.revision.send_modify(|revision| *revision += 1);
     }
 
-    pub(crate) fn log(&self, level: &'static str, stage: Option<&str>, message: String) {
+    /// A stage says something: the first lines are kept.
+    pub(crate) fn say(&self, stage: &str, line: &str) {
+        if self.said.fetch_add(1, Ordering::Relaxed) < SAID {
+            self.log("info", Some(stage), line.to_owned());
+        }
+    }
+
+    /// Says how many lines of stages are not kept, if some are not.
+    pub(crate) fn log_left_out(&self) {
+        let left_out = self.said.load(Ordering::Relaxed).saturating_sub(SAID);
+        if left_out > 0 {
+            let what = format!("{left_out} more lines of its stages are not kept");
+            self.log("info", None, what);
+        }
+    }
+
+    pub(crate) fn log(&self, level: &'static str, stage: Option<&str>, mut message: String) {
+        if message.len() > LINE_BYTES {
+            message.truncate(message.floor_char_boundary(LINE_BYTES));
+            message.push('\u{2026}');
+        }
         let line = LogLine {
             at: rfc3339(self.clock.now()),
             level,
@@ -227,7 +318,7 @@ impl Follow {
         if self.over || self.revision.changed().await.is_err() {
             return None;
         }
-        let record = self.entry.record();
+        let record = self.entry.record_with_members();
         self.over = record.state.is_over();
         Some(record)
     }

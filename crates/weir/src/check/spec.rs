@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use adapters::clock::SystemClock;
 use adapters::http::HyperEgress;
+use adapters::stages::Console;
 use anyhow::Context;
 use engine::spec::{self, Alone, Known, Problem};
 use model::id::{PipelineId, PluginId};
 use model::pipeline::Pipeline;
 use model::plugin::Role;
-use model::ports::{Clock, Egress};
+use model::ports::{Clock, Egress, Timer};
 use model::stage::Natives;
 
 use super::{Seen, host_config};
@@ -28,8 +29,9 @@ pub(super) fn is_spec(file: &Path) -> bool {
 /// The native stages there are. None of them is opened.
 pub(crate) fn stages() -> anyhow::Result<Natives> {
     let egress: Arc<dyn Egress> = Arc::new(HyperEgress::new()?);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    wiring::native_stages(&egress, &clock, wiring::standard_output())
+    let time = Arc::new(SystemClock::new());
+    let (clock, timer): (Arc<dyn Clock>, Arc<dyn Timer>) = (Arc::<SystemClock>::clone(&time), time);
+    wiring::native_stages(&egress, &clock, &timer, Console::in_run_log())
 }
 
 /// Plugins and their roles.

@@ -2,8 +2,10 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use adapters::references::NamePattern;
+use engine::Keep;
 use model::access::{Access, Files};
 use model::grants::HttpGrant;
 
@@ -23,6 +25,8 @@ pub(crate) struct Pipelines {
     /// How many runs move data at once, and how many that are over are remembered; none: as many as the engine takes by itself.
     pub(crate) parallel_runs: Option<NonZeroUsize>,
     pub(crate) history: Option<NonZeroUsize>,
+    /// How long what runs leave behind is kept.
+    pub(crate) keep: Keep,
 }
 
 /// What references in specs may name.
@@ -52,6 +56,7 @@ impl WrittenPipelines {
             },
             parallel_runs: at_least_one("pipelines.parallel_runs", self.parallel_runs, said),
             history: at_least_one("pipelines.history", self.history, said),
+            keep: keep(self.keep_runs, self.keep_days, said),
         }
     }
 }
@@ -106,6 +111,15 @@ fn databases(written: Vec<String>, said: &mut Vec<String>) -> Vec<String> {
         }
     }
     written
+}
+
+fn keep(runs: Option<usize>, days: Option<u32>, said: &mut Vec<String>) -> Keep {
+    let default = Keep::default();
+    let days = days.map(|days| Duration::from_secs(u64::from(days) * 86_400));
+    Keep {
+        runs: at_least_one("pipelines.keep_runs", runs, said).unwrap_or(default.runs),
+        age: days.unwrap_or(default.age),
+    }
 }
 
 fn at_least_one(key: &str, value: Option<usize>, said: &mut Vec<String>) -> Option<NonZeroUsize> {

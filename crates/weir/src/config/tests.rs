@@ -129,6 +129,8 @@ databases = ["db.example:5432"]
 references = {{ env = ["PG_*"], files = [{files:?}] }}
 parallel_runs = 2
 history = 7
+keep_runs = 3
+keep_days = 2
 "#
     );
     let some = check(&good, &[], ServeArgs::default()).unwrap().pipelines;
@@ -144,6 +146,9 @@ history = 7
     );
     assert_eq!(some.parallel_runs.unwrap().get(), 2);
     assert_eq!(some.history.unwrap().get(), 7);
+    assert_eq!(some.keep.runs.get(), 3);
+    assert_eq!(some.keep.age, std::time::Duration::from_secs(2 * 86_400));
+    assert_eq!(nothing.keep, engine::Keep::default());
     let bad = r#"
 [pipelines]
 folders = []
@@ -153,6 +158,7 @@ databases = ["db.example", ":1", "h:0"]
 references = { env = ["A B"], files = ["no-such-secret"] }
 parallel_runs = 0
 history = 0
+keep_runs = 0
 "#;
     let errors = check(bad, &[], ServeArgs::default()).unwrap_err();
     for part in [
@@ -167,6 +173,7 @@ history = 0
         "pipelines.references.files: no-such-secret",
         "pipelines.parallel_runs: 0",
         "pipelines.history: 0",
+        "pipelines.keep_runs: 0",
     ] {
         assert!(errors.contains(part), "{part} in\n{errors}");
     }

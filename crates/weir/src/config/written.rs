@@ -85,6 +85,8 @@ pub(super) struct WrittenPipelines {
     pub(super) references: WrittenReferences,
     pub(super) parallel_runs: Option<usize>,
     pub(super) history: Option<usize>,
+    pub(super) keep_runs: Option<usize>,
+    pub(super) keep_days: Option<u32>,
 }
 
 /// What `${env:..}` and `${file:..}` in specs may name.

@@ -50,9 +50,13 @@ impl Local {
             })),
             work: arguments.work.clone(),
             console: console(arguments.json),
+            // What is in the folder is whose folder it is.
+            keep: None,
         };
         let components = Arc::new(OneFile::of(&plugins)?);
         let host = wiring::host_with(&config, components, Arc::new(NoValves), &compiled, reach)?;
+        // Of those that were killed: others may be under way.
+        host.engine.tidy_runs().await;
         let pipeline = Specs { host: &host }.load(&arguments.spec).await?;
         Ok(Self {
             host,

@@ -3,11 +3,12 @@
 //! What it shows comes from outside: characters that would steer the terminal are shown as what they are.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use model::BoxFuture;
 use model::data::{Batch, Reject, Writer};
 use model::error::Fault;
-use model::stage::{Context, Described, Kind, SinkKind};
+use model::stage::{Context, Described, Kind, RunNotes, SinkKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,8 @@ use table::Table;
 
 /// Rows of a table, where nothing else is said.
 const TABLE_ROWS: u64 = 20;
+/// Most records in the log of a run.
+const LOGGED: u64 = 100;
 
 /// The kind.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ struct Options {
     /// How records are shown: a table, one JSON document a line, or each one spread over lines.
     #[serde(default)]
     format: Layout,
-    /// How many records are shown; the others are only counted. Default: 20 for a table, all for the others.
+    /// How many records are shown; the others are only counted. Default: 20 for a table, all for the others. On a server at most 100.
     #[serde(default)]
     limit: Option<u64>,
 }
@@ -62,7 +65,7 @@ impl Kind for ConsoleSink {
     fn described(&self) -> Described {
         Described {
             name: "console",
-            summary: "Shows records on standard output, as a table or as JSON.",
+            summary: "Shows records on standard output, or on a server in the log of the run, as a table or as JSON.",
             options: options::schema::<Options>(),
         }
     }
@@ -72,7 +75,7 @@ impl SinkKind for ConsoleSink {
     fn open(
         &self,
         config: String,
-        _context: Context,
+        context: Context,
     ) -> BoxFuture<'static, Result<Box<dyn Writer>, Fault>> {
         let console = self.console.clone();
         Box::pin(async move {
@@ -82,8 +85,14 @@ impl SinkKind for ConsoleSink {
                 (None, Layout::Table) => TABLE_ROWS,
                 (None, Layout::Json | Layout::Ndjson) => u64::MAX,
             };
+            let limit = if console.is_run_log() {
+                limit.min(LOGGED)
+            } else {
+                limit
+            };
             Ok(Box::new(Open {
                 console,
+                notes: context.notes,
                 layout: options.format,
                 limit,
                 seen: 0,
@@ -97,6 +106,7 @@ impl SinkKind for ConsoleSink {
 /// An open one.
 struct Open {
     console: Console,
+    notes: Arc<dyn RunNotes>,
     layout: Layout,
     limit: u64,
     /// Records so far, shown or not.
@@ -108,9 +118,9 @@ struct Open {
 
 impl Open {
     async fn show(&self, text: Vec<u8>) -> Result<(), Fault> {
-        let console = self.console.clone();
+        let (console, notes) = (self.console.clone(), Arc::clone(&self.notes));
         blocking(move || {
-            console.write(&text).map_err(|e| match e.kind() {
+            console.write(&text, &*notes).map_err(|e| match e.kind() {
                 // Trying again would be of no use.
                 ErrorKind::BrokenPipe => {
                     Fault::Invalid("nobody reads standard output any more".into())
@@ -168,6 +178,9 @@ impl Writer for Open {
                 let (width, seen) = (self.console.width(), self.seen);
                 let draw = move |table: &mut Table| Ok(table.draw(width, seen));
                 let text = self.table.with(draw).await?;
+                self.show(text.into()).await?;
+            } else if self.console.is_run_log() && self.seen > self.limit {
+                let text = format!("{} of {} records", self.limit, self.seen);
                 self.show(text.into()).await?;
             }
             Ok(())

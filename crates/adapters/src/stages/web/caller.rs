@@ -22,7 +22,6 @@ use super::body;
 use super::options::{RateLimit, Retry};
 use super::pace::Pace;
 use super::sign::Signer;
-use crate::clock::SystemClock;
 use crate::stages::StagePorts;
 use crate::stages::span::Span;
 
@@ -39,7 +38,7 @@ impl Web {
         Self {
             egress: Arc::clone(&ports.egress),
             clock: Arc::clone(&ports.clock),
-            timer: Arc::new(SystemClock::new()),
+            timer: Arc::clone(&ports.timer),
         }
     }
 }

@@ -224,6 +224,7 @@ pub(in crate::stages) fn context(http: Option<HttpGrant>) -> Context {
         parsed_next: false,
         secrets: Vec::new().into(),
         progress: Arc::new(Progress::default()),
+        notes: Arc::new(model::stage::Unheard),
     }
 }
 

@@ -107,6 +107,9 @@ pub(super) fn runs() -> Value {
             "started_by": {"enum": ["manual", "backfill", "composition"]},
             "parent": text(),
             "children": texts(),
+            "members": {"type": "array", "maxItems": 16, "items": object(&["id", "pipeline", "state", "duration_ms", "stages"], json!({
+                "id": text(), "pipeline": text(), "window": text(), "state": to("RunState"), "duration_ms": number(), "stages": list("StageReport"),
+            })), "description": "Of the runs it is made of those that move data: under way, and the last that are over. Not in lists."},
             "window": or_null(object(&["label"], json!({
                 "label": text(), "start": or_null(text()), "end": or_null(text()),
             }))),

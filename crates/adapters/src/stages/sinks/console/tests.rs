@@ -140,3 +140,53 @@ async fn it_does_what_every_sink_has_to() {
     .await;
     assert_eq!(said, Ok(()));
 }
+
+/// The lines of a run's log.
+#[derive(Debug, Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl RunNotes for Lines {
+    fn say(&self, line: &str) {
+        self.0.lock().unwrap().push(line.to_owned());
+    }
+
+    fn made(&self, _: &std::path::Path) {}
+}
+
+#[tokio::test]
+async fn on_a_server_it_shows_records_in_the_log_of_the_run_and_no_more_than_it_holds() {
+    let dir = TempDir::new().unwrap();
+    let evil = "{\"a\":\"\\u001b[2J\\nERROR forged\"}\n";
+    let many = 1_000;
+    for (format, limit, first, lines) in [
+        ("ndjson", None, r#"{"a":"\u001b[2J\nERROR forged"}"#, 101),
+        ("ndjson", Some(3), r#"{"a":"\u001b[2J\nERROR forged"}"#, 4),
+        ("json", None, "{", 301),
+        // Its head, a rule, the rows, an empty line and how many there are.
+        ("table", None, "a", 24),
+    ] {
+        let log = Arc::new(Lines::default());
+        let context = Context {
+            notes: Arc::<Lines>::clone(&log),
+            ..context(dir.path())
+        };
+        let sink = ConsoleSink::new(Console::in_run_log());
+        let options = json!({"format": format, "limit": limit});
+        let mut writer = sink.open(options.to_string(), context).await.unwrap();
+        let batch = Batch {
+            encoding: Encoding::Ndjson,
+            count: many,
+            data: evil.repeat(many as usize).into(),
+        };
+        writer.push(batch, "1".into()).await.unwrap();
+        writer.finish().await.unwrap();
+        let said = log.0.lock().unwrap();
+        assert_eq!(said.len(), lines, "{format}: {said:?}");
+        assert_eq!(said[0], first);
+        assert!(
+            said.last().unwrap().ends_with("of 1000 records"),
+            "{said:?}"
+        );
+        assert!(!said.iter().any(|line| line.contains(char::is_control)));
+    }
+}

@@ -29,6 +29,7 @@ pub(in super::super) fn context(files: Files, databases: Option<Vec<String>>) ->
         parsed_next: false,
         secrets: Vec::new().into(),
         progress: Arc::new(Progress::default()),
+        notes: Arc::new(model::stage::Unheard),
     }
 }
 
