@@ -123,7 +123,7 @@ pub(crate) struct CheckArgs {
     /// Pipeline specs (`.yaml`, `.yml`, `.json`), host configurations (`.toml`) and components (`.wasm`); settings beside a component are checked with it. Specs may name each other
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Host configuration whose limits and `[plugins.<id>]` apply to the components; plugins that specs name are looked for in its folders. Without it, only the form of their ids is checked
+    /// Host configuration whose limits and `[plugins.<id>]` apply to the components; plugins that specs name are looked for in its folders. Without it, in ./plugins and among the components that are checked; where there are neither, only the form of their ids is checked
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Answer with JSON, a list with an entry for each file

@@ -24,6 +24,7 @@ mod wiring;
 use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::Parser;
 use cli::{Cli, Command, GrantsCommand};
@@ -97,7 +98,11 @@ fn main() -> ExitCode {
             sandbox::compile_worker(&arguments).map_err(Failure::Data)
         }
     };
+    if let Some(error) = LOST.get() {
+        complain(&format!("weir: standard output: {error}"));
+    }
     match outcome {
+        Ok(()) if LOST.get().is_some() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Data(text)) => {
             complain(&text);
@@ -116,8 +121,15 @@ fn complain(text: &str) {
     let _nobody_reads = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Writes to standard output; where nobody reads it, there is nothing more to do.
+/// Why something that was said did not get out.
+static LOST: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Writes to standard output. Where nobody reads it, there is nothing more to do; where it cannot be written, as on a full disk, the command has failed.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _nobody_reads = writeln!(out, "{text}").and_then(|()| out.flush());
+    if let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush())
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _first_counts = LOST.set(error);
+    }
 }

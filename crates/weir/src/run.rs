@@ -4,7 +4,6 @@ mod local;
 mod progress;
 mod report;
 
-use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,7 +16,7 @@ use model::run::{RunId, RunRecord, RunState, StagePreview};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::wiring::Host;
-use crate::{Failure, ending, logs};
+use crate::{Failure, ending, logs, say};
 use local::Local;
 use progress::Progress;
 
@@ -94,10 +93,10 @@ async fn show_run(local: &Local, arguments: &RunArgs) -> Result<(), Failure> {
     let (record, asked) = follow(&local.host, &id, arguments).await?;
     let preview = engine.preview(&id).filter(|_| arguments.preview.is_some());
     if arguments.json {
-        print(&as_json(&record, preview)?)?;
+        say(&as_json(&record, preview)?);
     } else {
         if let Some(preview) = preview.filter(|stages| !stages.is_empty()) {
-            print(report::preview(&preview).trim_end())?;
+            say(report::preview(&preview).trim_end());
         }
         let rejects = engine.rejects(&id).unwrap_or_default();
         let children = record.children.iter().filter_map(|c| engine.run(c));
@@ -119,17 +118,6 @@ fn trigger(local: &Local, arguments: &RunArgs) -> Trigger {
         preview: arguments.preview,
         dry_run: arguments.dry_run,
         ..Trigger::of(Which::Given(Arc::clone(&local.pipeline)))
-    }
-}
-
-/// Writes to standard output. That somebody does not want all of it is no failure; that it cannot be written is.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            Err(e).context("cannot write to standard output")
-        }
-        _ => Ok(()),
     }
 }
 

@@ -83,6 +83,49 @@ fn check_tells_good_plugins_from_bad_ones() {
 }
 
 #[test]
+fn check_knows_the_plugins_a_run_would_find() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = "source: {type: file, path: in.ndjson}\ntransforms: [{type: plugin, plugin: shap}]\nsink: {type: console}\n";
+    let spec_file = folder.path().join("x.yaml");
+    std::fs::write(&spec_file, spec).unwrap();
+    let check = |more: &[&str]| {
+        let output = command()
+            .args(["check", "x.yaml"])
+            .args(more)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    // Nobody says which plugins there are.
+    assert_eq!(check(&[]).0, Some(0), "{:?}", check(&[]));
+    let shape = guests::path("examples/shape.wasm");
+    let expected = "x.yaml:2:37: there is no plugin shap; did you mean \"shape\"?";
+    let (code, said) = check(&[shape.to_str().unwrap()]);
+    assert!(code == Some(65) && said.contains(expected), "{said}");
+    std::fs::create_dir(folder.path().join("plugins")).unwrap();
+    std::fs::copy(&shape, folder.path().join("plugins/shape.wasm")).unwrap();
+    let (code, said) = check(&[]);
+    assert!(code == Some(65) && said.contains(expected), "{said}");
+    std::fs::write(&spec_file, spec.replace("shap}", "shape}")).unwrap();
+    assert_eq!(check(&[]).0, Some(0), "{:?}", check(&[]));
+}
+
+#[test]
+fn output_that_cannot_be_written_is_no_success() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let output = command()
+        .arg("schema")
+        .stdout(full.unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("weir: standard output: "), "{said}");
+}
+
+#[test]
 fn invoke_calls_a_plugin_once() {
     let echo = guests::path("corpus/echo_str.wasm");
     let (code, out, error) = weir(&["invoke", echo.to_str().unwrap(), "--message", "hello there"]);

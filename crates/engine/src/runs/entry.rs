@@ -42,7 +42,6 @@ pub(crate) struct Entry {
     shown: Mutex<Shown>,
     /// Lines that its stages said, those that are not kept included.
     said: AtomicUsize,
-    /// Files that are there only as long as it goes on.
 }
 
 #[derive(Debug)]

@@ -41,8 +41,10 @@ type Plugins = Vec<(PluginId, Vec<Role>)>;
 pub(super) struct Specs {
     natives: Natives,
     pipelines: BTreeMap<PipelineId, Arc<Pipeline>>,
-    /// Whose plugins folders say which plugins there are.
+    /// Whose plugins folders say which plugins there are; none: that of the current folder, as for a run.
     config: Option<PathBuf>,
+    /// Components that are checked with them.
+    components: Vec<PathBuf>,
     /// Looked for when a spec first names one; none: nobody says which there are.
     plugins: OnceCell<Option<Plugins>>,
 }
@@ -62,6 +64,7 @@ impl Specs {
             natives,
             pipelines,
             config: config.map(Path::to_owned),
+            components: files.iter().filter(|f| is_component(f)).cloned().collect(),
             plugins: OnceCell::new(),
         })
     }
@@ -85,8 +88,8 @@ impl Specs {
 
 impl Known for Specs {
     fn plugins(&self) -> Option<Vec<(PluginId, Vec<Role>)>> {
-        let config = self.config.as_deref()?;
-        self.plugins.get_or_init(|| plugins(config).ok()).clone()
+        let found = || plugins(self.config.as_deref(), &self.components);
+        self.plugins.get_or_init(|| found().ok()?).clone()
     }
 
     fn pipelines(&self) -> Option<Vec<PipelineId>> {
@@ -99,28 +102,38 @@ impl Known for Specs {
     }
 }
 
-/// The plugins in the folders of a configuration. One that says nothing of itself is left out: it is no stage.
-fn plugins(config: &Path) -> anyhow::Result<Vec<(PluginId, Vec<Role>)>> {
-    let host = host_config(Some(config), None).map_err(anyhow::Error::msg)?;
-    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
-    let mut found = Vec::new();
+fn is_component(file: &Path) -> bool {
+    file.extension().is_some_and(|e| e == "wasm")
+}
+
+/// The plugins in the folders of a configuration, and these components. One that says nothing of itself is left out: it is no stage. None: there are no such folders, nor
+/// components.
+fn plugins(config: Option<&Path>, components: &[PathBuf]) -> anyhow::Result<Option<Plugins>> {
+    let host = host_config(config, None).map_err(anyhow::Error::msg)?;
+    let mut files = components.to_vec();
+    let mut known = !files.is_empty() || config.is_some();
     for folder in host.plugins.all() {
-        let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+        let entries = match std::fs::read_dir(folder) {
+            Err(e) if config.is_none() && e.kind() == std::io::ErrorKind::NotFound => continue,
+            entries => entries.with_context(|| folder.display().to_string())?,
+        };
+        known = true;
         for entry in entries {
-            let path = entry?.path();
-            if path.extension().is_none_or(|e| e != "wasm") {
-                continue;
-            }
-            let seen = runtime.block_on(Seen::of(&path, Some(config)));
-            if let Ok(about) = seen.and_then(|seen| Ok(seen.about?)) {
-                found.push((
-                    about.manifest.id.clone(),
-                    about.roles.iter().copied().collect(),
-                ));
-            }
+            files.extend(Some(entry?.path()).filter(|path| is_component(path)));
         }
     }
-    Ok(found)
+    let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
+    let mut found = Vec::new();
+    for file in files {
+        let seen = runtime.block_on(Seen::of(&file, config));
+        if let Ok(about) = seen.and_then(|seen| Ok(seen.about?)) {
+            found.push((
+                about.manifest.id.clone(),
+                about.roles.iter().copied().collect(),
+            ));
+        }
+    }
+    Ok(known.then_some(found))
 }
 
 #[cfg(test)]
