@@ -24,6 +24,7 @@ mod models;
 mod nearest;
 mod options;
 pub mod parameters;
+mod parts;
 mod pipelines;
 mod quarantine;
 mod registry;

@@ -142,6 +142,8 @@ pub struct RunOptions {
     pub history: NonZeroUsize,
     /// How long what runs leave behind on disk is kept; none: for ever.
     pub keep: Option<Keep>,
+    /// How many may be part of one: of a composition or a backfill, all levels together.
+    pub parts: NonZeroUsize,
     /// How many stages of one plugin may be open at once, in all runs together: each has an instance for itself.
     pub plugin_stages: NonZeroUsize,
     /// Threads that runs work on.
@@ -176,6 +178,7 @@ impl Default for RunOptions {
             queue: 1_000,
             history: of(1_000),
             keep: None,
+            parts: of(10_000),
             plugin_stages: of(64),
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             nice: 10,

@@ -1,7 +1,7 @@
 //! The values a run is given: checked against what its pipeline declares, all at once. What they are used for is the templates' business.
 
 use model::pipeline::Parameter;
-use model::stage::Misfit;
+use model::stage::{Misfit, is_open};
 use serde_json::{Map, Value};
 
 use crate::nearest::{instead, quoted};
@@ -19,6 +19,37 @@ pub fn complete(
     declared: &[Parameter],
     given: &Map<String, Value>,
 ) -> Result<Map<String, Value>, Vec<Misfit>> {
+    let wrong = wrong(declared, given, |_| false);
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let values = declared.iter().filter_map(|parameter| {
+        let value = given.get(&parameter.name).or(parameter.default.as_ref())?;
+        Some((parameter.name.clone(), value.clone()))
+    });
+    Ok(values.collect())
+}
+
+/// What is wrong with values that may hold templates: those are not known yet, the others have to fit.
+pub(crate) fn check(declared: &[Parameter], given: &Map<String, Value>) -> Vec<Misfit> {
+    wrong(declared, given, holds_template)
+}
+
+fn holds_template(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_open(text),
+        Value::Array(items) => items.iter().any(holds_template),
+        Value::Object(members) => members.values().any(holds_template),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Names that are not declared, values that do not fit, unless they are `open`, and values that are missing.
+fn wrong(
+    declared: &[Parameter],
+    given: &Map<String, Value>,
+    open: impl Fn(&Value) -> bool,
+) -> Vec<Misfit> {
     let names = declared.iter().map(|p| p.name.as_str());
     let mut wrong = Vec::new();
     for name in given.keys() {
@@ -28,17 +59,12 @@ pub fn complete(
             wrong.push(Misfit::new(pointer(ROOT, name), message));
         }
     }
-    let mut values = Map::new();
     for parameter in declared {
         let at = pointer(ROOT, &parameter.name);
         match (given.get(&parameter.name), &parameter.default) {
-            (Some(value), _) => {
-                wrong.extend(fit(parameter, value, &at));
-                values.insert(parameter.name.clone(), value.clone());
-            }
-            (None, Some(default)) => {
-                values.insert(parameter.name.clone(), default.clone());
-            }
+            (Some(value), _) if open(value) => {}
+            (Some(value), _) => wrong.extend(fit(parameter, value, &at)),
+            (None, Some(_)) => {}
             (None, None) => {
                 let message = format!(
                     "the parameter `{}` is needed: it has no default",
@@ -48,11 +74,7 @@ pub fn complete(
             }
         }
     }
-    if wrong.is_empty() {
-        Ok(values)
-    } else {
-        Err(wrong)
-    }
+    wrong
 }
 
 /// Values given as texts (`--param name=text`): each becomes what its schema asks for, where the text can be that. Nothing is checked yet; of a name that is given

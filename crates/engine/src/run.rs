@@ -24,7 +24,7 @@ use std::sync::Arc;
 use model::error::StageError;
 use model::exchange::Cause;
 use model::hooks::Point;
-use model::pipeline::{Pipeline, Work};
+use model::pipeline::{Pipeline, Timescope, Work};
 use model::run::{Covered, Part, RunRecord, RunState};
 use serde_json::{Map, Value, json};
 use tracing::Instrument as _;
@@ -42,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) version: u64,
     pub(crate) parameters: Map<String, Value>,
     pub(crate) window: Option<Covered>,
+    /// What the window is one of.
+    pub(crate) scope: Option<Timescope>,
     pub(crate) limit: Option<u64>,
     pub(crate) preview: Option<u32>,
     pub(crate) dry_run: bool,
@@ -58,6 +60,12 @@ pub(crate) struct Failure(pub(crate) Vec<String>);
 impl Failure {
     pub(crate) fn new(what: impl Into<String>) -> Self {
         Self(vec![what.into()])
+    }
+
+    /// In one line: the whole first, then what caused it.
+    pub(crate) fn said(&self) -> String {
+        let lines: Vec<_> = self.0.iter().rev().map(|e| e.replace('\n', "; ")).collect();
+        lines.join(": ")
     }
 
     pub(crate) fn within(mut self, what: impl Into<String>) -> Self {
@@ -110,7 +118,7 @@ impl Engine {
     /// Sets a run going.
     pub(crate) fn spawn_run(self: &Arc<Self>, entry: Arc<Entry>, job: Job) {
         let span = tracing::info_span!("run", run_id = %entry.id, pipeline = %job.pipeline.id);
-        let engine = Arc::clone(self);
+        let (engine, keeper) = (Arc::clone(self), Arc::clone(self));
         let carried = Arc::clone(&entry);
         let work = async move { engine.carry_out(&carried, job).await };
         let task = self.runs.lane.spawn(work.instrument(span));
@@ -120,7 +128,7 @@ impl Engine {
                 && !error.is_cancelled()
             {
                 let said = vec!["the run broke off: a fault of the host's own".into()];
-                entry.end(&entry.ending(RunState::Failed, said));
+                keeper.end_run(&entry, &entry.ending(RunState::Failed, said));
                 tracing::error!(run_id = %entry.id, %error, "a run broke off");
             }
         };
@@ -244,15 +252,15 @@ impl Engine {
             // What has happened cannot be refused any more.
             entry.log("warn", None, refusal(&refused));
         }
-        for line in &error {
-            entry.log("error", None, line.clone());
+        for line in error.iter().flat_map(|e| e.lines()) {
+            entry.log("error", None, line.to_owned());
         }
         // The tasks that made them are gone, and they with them.
         entry.log_left_out();
         let record = entry.ending(state, error);
         self.run_meters.over(&record);
         self.tell_over(&record);
-        entry.end(&record);
+        self.end_run(entry, &record);
         let counts = Counts::of(&record);
         let (read, delivered) = (counts.records_in, counts.records_out);
         let (state, error) = (state.as_str(), record.error.first());

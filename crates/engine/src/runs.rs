@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use model::error::StageError;
 use model::id::PipelineId;
-use model::pipeline::Pipeline;
+use model::pipeline::{Pipeline, Work};
 use model::run::{Covered, RejectedRecord, RunId, RunRecord, RunState, StagePreview, Started};
 use model::stage::Misfit;
 use serde_json::{Map, Value};
@@ -23,12 +23,13 @@ use tokio::sync::Semaphore;
 
 use crate::options::{Keep, RunOptions};
 use crate::parameters;
+use crate::parts::too_many;
 use crate::run::Job;
 use crate::{Engine, timescope};
 pub use backfill::{Backfill, BackfillError};
 use book::Book;
-use entry::Entry;
 pub use entry::Follow;
+use entry::{Entry, Stand};
 use lane::Lane;
 
 /// What a run is asked for with. Whoever starts runs asks in this way.
@@ -110,6 +111,9 @@ pub enum SubmitError {
         /// The limit.
         most: usize,
     },
+    /// The run it would be part of has as many parts as it may.
+    #[error("the whole has come to {0} runs, and no more may be part of one")]
+    TooManyParts(usize),
     /// The host is shutting down.
     #[error("the host is shutting down")]
     ShuttingDown,
@@ -133,6 +137,10 @@ pub(crate) struct Runs {
     pub(crate) keep: Option<Keep>,
     /// When folders of runs were looked through last, in monotonic time.
     pub(crate) swept: Mutex<Option<Duration>>,
+    /// The same, as a number.
+    pub(crate) at_once: usize,
+    /// How many may be part of one.
+    pub(crate) parts: usize,
     queue: usize,
 }
 
@@ -144,6 +152,8 @@ impl Runs {
             turns: Arc::new(Semaphore::new(options.at_once.get())),
             keep: options.keep,
             swept: Mutex::default(),
+            at_once: options.at_once.get(),
+            parts: options.parts.get(),
             queue: options.queue,
         }
     }
@@ -186,6 +196,11 @@ impl Engine {
                 Map::new()
             }
         };
+        // What it names may have grown since it was checked.
+        let (number, most) = (self.parts(&pipeline), self.runs.parts);
+        if number > most {
+            wrong.push(Misfit::new("", too_many(number, most)));
+        }
         let window = match self.window(&pipeline, trigger.window.as_deref()) {
             Ok(window) => window,
             Err(message) => {
@@ -197,7 +212,6 @@ impl Engine {
             return Err(SubmitError::Invalid(wrong));
         }
         Ok(Job {
-            pipeline,
             version,
             parameters,
             window,
@@ -206,6 +220,8 @@ impl Engine {
             dry_run: trigger.dry_run,
             previous: None,
             windows: None,
+            scope: pipeline.timescope.clone(),
+            pipeline,
         })
     }
 
@@ -217,6 +233,10 @@ impl Engine {
     ) -> Result<Option<Covered>, String> {
         let scope = pipeline.timescope.as_ref();
         match (asked, scope) {
+            // Nothing of it would be another one for another window.
+            (Some(_), None) if matches!(pipeline.work, Work::Flow(_)) => {
+                Err("the pipeline has no timescope, so that it covers no window".into())
+            }
             (Some(text), scope) => timescope::named(scope, text).map(Some),
             (None, Some(scope)) => {
                 timescope::last_complete(scope, self.ports.clock.now()).map(Some)
@@ -225,23 +245,37 @@ impl Engine {
         }
     }
 
-    /// Puts a run into the book and sets it going. Parts of runs do not count for the queue.
+    /// Puts a run into the book and sets it going. Parts of runs take no place in the queue: how many there may be of one whole is bounded by itself.
     pub(crate) fn start_run(
         self: &Arc<Self>,
         job: Job,
         started_by: Started,
-        parent: Option<RunId>,
+        whole: Option<&Entry>,
     ) -> Result<Arc<Entry>, SubmitError> {
         if self.closing.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(SubmitError::ShuttingDown);
         }
+        let (most, parts) = (self.runs.queue, self.runs.parts);
+        let stand = match whole {
+            Some(whole) if whole.count_part() > parts => {
+                return Err(SubmitError::TooManyParts(parts));
+            }
+            Some(whole) => Stand::PartOf(whole),
+            None => {
+                let place = self.runs.book.place();
+                Stand::Alone(place.ok_or(SubmitError::Busy {
+                    waiting: most,
+                    most,
+                })?)
+            }
+        };
         let now = self.ports.clock.now();
         let record = RunRecord {
             id: self.runs.book.id(now),
             pipeline: job.pipeline.id.clone(),
             version: job.version,
             started_by,
-            parent,
+            parent: whole.map(|w| w.id.clone()),
             children: Vec::new(),
             members: Vec::new(),
             window: job.window.clone(),
@@ -257,14 +291,16 @@ impl Engine {
             error: Vec::new(),
             log: VecDeque::new(),
         };
-        let bounded = record.parent.is_none();
-        let entry = Entry::new(record, Arc::clone(&self.ports.clock));
-        let most = self.runs.queue;
-        let added = self.runs.book.add(&entry, bounded);
-        added.map_err(|waiting| SubmitError::Busy { waiting, most })?;
-        self.runs.book.forget();
+        let entry = Entry::new(record, Arc::clone(&self.ports.clock), stand);
+        self.runs.book.add(&entry);
         self.spawn_run(Arc::clone(&entry), job);
         Ok(entry)
+    }
+
+    /// A run is over.
+    pub(crate) fn end_run(&self, entry: &Entry, run: &RunRecord) {
+        self.runs.book.over(&entry.id);
+        entry.end(run);
     }
 
     /// A run as it is now; none: there is none, or it is forgotten.

@@ -44,6 +44,10 @@ pub trait Known {
     fn pipelines(&self) -> Option<Vec<PipelineId>>;
     /// A pipeline there is, to find circles and sources that are none.
     fn pipeline(&self, id: &PipelineId) -> Option<Arc<Pipeline>>;
+    /// How many runs may be part of one.
+    fn most_parts(&self) -> usize {
+        crate::options::RunOptions::default().parts.get()
+    }
 }
 
 /// Nothing is known of what there is: a spec is checked by itself.

@@ -163,7 +163,7 @@ pub enum OnReject {
 pub enum Threshold {
     /// So many.
     Count(u64),
-    /// So many of a hundred read, looked at from the hundredth record on and at the end.
+    /// So many of a hundred read, looked at when all are read.
     Percent(f64),
 }
 
@@ -257,7 +257,7 @@ pub enum Work {
     Parallel {
         /// Which.
         pipelines: Vec<Step>,
-        /// How many at once; none: all.
+        /// How many at once; none: as many as runs may move data at once.
         max_workers: Option<NonZeroU32>,
         /// What a failure does to the others.
         on_error: OnError,
@@ -289,16 +289,21 @@ pub enum OnError {
     FailFast,
     /// They finish; the whole fails with all errors.
     Collect,
-    /// They finish; the whole is a success while one of them is.
+    /// They finish; while one of them comes to its end, so does the whole, `partial` for those that failed.
     Ignore,
 }
 
 /// A pipeline in a composition.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// A registered one.
-    Named(PipelineId),
-    /// Written in place. One that gives no id has the outer id, `.` and its place.
+    /// A registered one. Of the pipeline around it, it gets nothing but what is given here, and its window where its own timescope is the same or none.
+    Named {
+        /// Which.
+        id: PipelineId,
+        /// Values of its parameters, with templates not yet filled in.
+        parameters: Map<String, Value>,
+    },
+    /// Written in place. It sees the parameters and the window of the one around it. One that gives no id has the outer id, `.` and its place.
     Inline(Box<Pipeline>),
 }
 

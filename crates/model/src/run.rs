@@ -180,7 +180,7 @@ pub struct StageReport {
     pub rejected: u64,
     /// Records it left out on purpose, as a filter does.
     pub left_out: u64,
-    /// Records that were to go to a sink that gave up; they are kept on disk.
+    /// Records that were to go to a sink that gave up; they are kept on disk, as far as `limits.spill_bytes` allows.
     pub undelivered: u64,
     /// Where they are kept.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -91,22 +91,54 @@ async fn show_run(local: &Local, arguments: &RunArgs) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::Data(format!("{}: {error}", arguments.spec.display())))?;
     let (record, asked) = follow(&local.host, &id, arguments).await?;
-    let preview = engine.preview(&id).filter(|_| arguments.preview.is_some());
+    let preview = arguments.preview.map(|_| previews(engine, &record));
     if arguments.json {
         say(&as_json(&record, preview)?);
     } else {
         if let Some(preview) = preview.filter(|stages| !stages.is_empty()) {
             say(report::preview(&preview).trim_end());
         }
-        let rejects = engine.rejects(&id).unwrap_or_default();
-        let children = record.children.iter().filter_map(|c| engine.run(c));
-        let children: Vec<_> = children.collect();
-        crate::complain(report::report(&record, &children, &rejects).trim_end());
+        crate::complain(reported(engine, &record).trim_end());
     }
     match record.state {
         RunState::Cancelled => Err(Failure::Ended(asked)),
         state => ending::of(state),
     }
+}
+
+/// The report of a run, after those of the runs it is made of, on all levels.
+fn reported(engine: &Engine, record: &RunRecord) -> String {
+    let mut text = String::new();
+    let mut forgotten = 0_usize;
+    for part in &record.children {
+        match engine.run(part) {
+            Some(part) => text += &reported(engine, &part),
+            None => forgotten += 1,
+        }
+    }
+    if forgotten > 0 {
+        text += &format!(
+            "{forgotten} more parts of {} are not remembered\n",
+            record.pipeline
+        );
+    }
+    let rejects = engine.rejects(&record.id).unwrap_or_default();
+    text + &report::report(record, &rejects)
+}
+
+/// The first records after each stage; those of the runs it is made of begin with the name of their pipeline.
+fn previews(engine: &Engine, record: &RunRecord) -> Vec<StagePreview> {
+    let mut all = engine.preview(&record.id).unwrap_or_default();
+    for part in record.children.iter().filter_map(|part| engine.run(part)) {
+        let moves = part.children.is_empty();
+        all.extend(previews(engine, &part).into_iter().map(|mut shown| {
+            if moves {
+                shown.stage = format!("{}/{}", part.pipeline, shown.stage);
+            }
+            shown
+        }));
+    }
+    all
 }
 
 fn trigger(local: &Local, arguments: &RunArgs) -> Trigger {

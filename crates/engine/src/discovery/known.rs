@@ -37,6 +37,10 @@ impl Known for Engine {
     fn pipeline(&self, id: &PipelineId) -> Option<Arc<Pipeline>> {
         self.pipeline(id).map(|r| r.pipeline)
     }
+
+    fn most_parts(&self) -> usize {
+        self.runs.parts
+    }
 }
 
 /// What an engine knows, and pipelines that are to be registered in the same look.
@@ -59,5 +63,9 @@ impl Known for Here {
     fn pipeline(&self, id: &PipelineId) -> Option<Arc<Pipeline>> {
         let beside = self.beside.get(id).cloned();
         beside.or_else(|| Known::pipeline(&*self.engine, id))
+    }
+
+    fn most_parts(&self) -> usize {
+        self.engine.most_parts()
     }
 }

@@ -1,6 +1,7 @@
 //! Checks a pipeline before it is registered or run, with the hooks at `validate_pipeline` and `validate_stage`. What a spec may say is checked when it is read; here
 //! stages are asked about their options, and compositions are followed to the end.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::error::{Fault, StageError};
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 use super::Unfit;
 use crate::Engine;
 use crate::hooks::step;
+use crate::parameters;
+use crate::parts::{self, too_many};
 use crate::run::condition::Condition;
 
 /// How deep compositions may nest.
@@ -98,63 +101,83 @@ impl Engine {
 
     /// What is wrong with the pipeline as a whole.
     fn whole(&self, pipeline: &Pipeline) -> Vec<Misfit> {
-        let mut wrong = Vec::new();
-        let mut trail = Vec::new();
-        self.follow_steps(pipeline, "", &mut trail, &mut wrong);
-        wrong
+        let mut followed = Followed::default();
+        self.follow_steps(pipeline, "", &mut followed);
+        let (number, most) = (self.parts(pipeline), self.runs.parts);
+        if number > most {
+            followed.wrong.push(Misfit::new("", too_many(number, most)));
+        }
+        followed.wrong
+    }
+
+    /// How many runs it comes to.
+    pub(crate) fn parts(&self, pipeline: &Pipeline) -> usize {
+        parts::parts(pipeline, &|id| self.pipeline(id).map(|r| r.pipeline))
     }
 
     /// Goes through all that a pipeline runs, registered ones included, and finds cycles and conditions that are none.
-    fn follow_steps(
-        &self,
-        pipeline: &Pipeline,
-        at: &str,
-        trail: &mut Vec<PipelineId>,
-        wrong: &mut Vec<Misfit>,
-    ) {
-        if trail.len() >= DEPTH {
-            let what = format!("compositions nest more than {DEPTH} deep: {}", path(trail));
-            wrong.push(Misfit::new(at, what));
+    fn follow_steps(&self, pipeline: &Pipeline, at: &str, followed: &mut Followed) {
+        if followed.trail.len() >= DEPTH {
+            let path = path(&followed.trail);
+            let what = format!("compositions nest more than {DEPTH} deep: {path}");
+            followed.wrong.push(Misfit::new(at, what));
             return;
         }
-        trail.push(pipeline.id.clone());
+        followed.trail.push(pipeline.id.clone());
         for (key, step) in steps(&pipeline.work) {
             let at = format!("{at}{key}");
             match step {
-                Step::Inline(inner) => self.follow_steps(inner, &at, trail, wrong),
-                Step::Named(id) => self.follow_named(id, &at, trail, wrong),
+                Step::Inline(inner) => self.follow_steps(inner, &at, followed),
+                Step::Named { id, parameters } => {
+                    self.follow_named(id, &at, followed);
+                    let there = self.pipeline(id).map(|r| r.pipeline);
+                    let misfits = there.map(|p| parameters::check(&p.parameters, parameters));
+                    let misfits = misfits.into_iter().flatten();
+                    let misfits = misfits
+                        .map(|m| Misfit::new(at.clone(), format!("pipeline {id}: {}", m.message)));
+                    followed.wrong.extend(misfits);
+                }
             }
         }
         if let Work::Flow(flow) = &pipeline.work
             && let StageKind::Pipeline(id) = &flow.source.kind
         {
-            self.follow_named(id, &format!("{at}/source"), trail, wrong);
+            self.follow_named(id, &format!("{at}/source"), followed);
         }
         if let Work::Conditional { condition, .. } = &pipeline.work
             && let Err(what) = Condition::parse(condition)
         {
-            wrong.push(Misfit::new(format!("{at}/condition"), what));
+            let misfit = Misfit::new(format!("{at}/condition"), what);
+            followed.wrong.push(misfit);
         }
-        trail.pop();
+        followed.trail.pop();
     }
 
-    fn follow_named(
-        &self,
-        id: &PipelineId,
-        at: &str,
-        trail: &mut Vec<PipelineId>,
-        wrong: &mut Vec<Misfit>,
-    ) {
-        if trail.contains(id) {
-            let what = format!("it runs itself: {} -> {id}", path(trail));
-            wrong.push(Misfit::new(at, what));
-        } else if let Some(found) = self.pipeline(id) {
+    fn follow_named(&self, id: &PipelineId, at: &str, followed: &mut Followed) {
+        if followed.trail.contains(id) {
+            let what = format!("it runs itself: {} -> {id}", path(&followed.trail));
+            followed.wrong.push(Misfit::new(at, what));
+        } else if let Some(found) = self.pipeline(id)
+            && followed.seen.insert(id.clone())
+        {
             // What is wrong with a registered one was said when it came; here only what closes a circle counts.
-            let mut inner = Vec::new();
-            self.follow_steps(&found.pipeline, at, trail, &mut inner);
-            wrong.extend(inner.into_iter().map(|m| Misfit::new(at, m.message)));
+            let before = followed.wrong.len();
+            self.follow_steps(&found.pipeline, at, followed);
+            for misfit in followed.wrong.iter_mut().skip(before) {
+                at.clone_into(&mut misfit.pointer);
+            }
         }
     }
+}
+
+/// How far compositions have been followed.
+#[derive(Default)]
+struct Followed {
+    /// From the pipeline that is checked to where it is now.
+    trail: Vec<PipelineId>,
+    /// Registered ones that were looked at: once is enough, however often they are named.
+    seen: HashSet<PipelineId>,
+    wrong: Vec<Misfit>,
 }
 
 /// A hook gave no answer. What it calls invalid is wrong with what stands at that place.

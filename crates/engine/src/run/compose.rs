@@ -1,13 +1,18 @@
 //! Compositions: runs made of other runs, each with a record of its own. They hold no turn while their parts move data.
 
+mod ended;
+
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use model::id::PipelineId;
 use model::pipeline::{Backoff, OnError, Pipeline, Step, Work};
 use model::run::{RunRecord, RunState, Started};
-use serde_json::Map;
+use serde_json::{Map, Value};
 
+use self::ended::{Ended, cancelled_or, has_failed, judge};
 use super::condition::Condition;
+use super::open::NoReferences;
 use super::retry::Tries;
 use super::{End, Failure, Job};
 use crate::Engine;
@@ -15,6 +20,7 @@ use crate::parameters::complete;
 use crate::runs::backfill::Windows;
 use crate::runs::entry::Entry;
 use crate::runs::listed;
+use crate::templates::{self, Values};
 
 /// A part of a composition: what it is called there, and the run it comes down to.
 type Piece = (String, Job);
@@ -34,7 +40,7 @@ impl Engine {
     pub(super) async fn compose(self: &Arc<Self>, entry: &Arc<Entry>, job: &Job) -> End {
         match self.composed(entry, job).await {
             Ok(end) => end,
-            Err(failure) => End::Failed(failure),
+            Err(failure) => cancelled_or(entry, End::Failed(failure)),
         }
     }
 
@@ -45,7 +51,7 @@ impl Engine {
                 pipelines,
                 stop_on_error,
             } => {
-                let pieces = self.pieces(job, pipelines.iter())?;
+                let pieces = self.pieces(entry, job, pipelines.iter())?;
                 Ok(self.in_sequence(entry, pieces, *stop_on_error).await)
             }
             Work::Parallel {
@@ -53,16 +59,17 @@ impl Engine {
                 max_workers,
                 on_error,
             } => {
-                let pieces = self.pieces(job, pipelines.iter())?;
+                let pieces = self.pieces(entry, job, pipelines.iter())?;
                 let most = max_workers.and_then(|n| usize::try_from(n.get()).ok());
                 let fast = *on_error == OnError::FailFast;
                 let beside = Beside {
-                    at_once: most.unwrap_or(usize::MAX),
+                    // Those that are not begun yet wait here, as what they are to do, and not as runs.
+                    at_once: most.unwrap_or(self.runs.at_once),
                     stop: fast,
                     cancel: fast,
                 };
                 let runs = self.side_by_side(entry, pieces, beside, Started::Composition);
-                Ok(judge(entry, &runs.await, *on_error == OnError::Ignore))
+                Ok(judge(entry, runs.await?, *on_error == OnError::Ignore))
             }
             Work::Conditional {
                 condition,
@@ -77,11 +84,11 @@ impl Engine {
                 } else {
                     otherwise.as_deref()
                 };
-                let pieces = self.pieces(job, chosen.into_iter())?;
+                let pieces = self.pieces(entry, job, chosen.into_iter())?;
                 Ok(self.in_sequence(entry, pieces, true).await)
             }
             Work::Retry { pipeline, backoff } => {
-                let pieces = self.pieces(job, std::iter::once(&**pipeline))?;
+                let pieces = self.pieces(entry, job, std::iter::once(&**pipeline))?;
                 match pieces.into_iter().next() {
                     Some(piece) => Ok(self.again_and_again(entry, piece, backoff).await),
                     None => Ok(End::Complete(true)),
@@ -93,49 +100,83 @@ impl Engine {
     /// What the steps come down to. All are known before the first begins.
     fn pieces<'a>(
         &self,
+        entry: &Entry,
         job: &Job,
         steps: impl Iterator<Item = &'a Step>,
     ) -> Result<Vec<Piece>, Failure> {
-        steps.map(|step| self.piece(job, step)).collect()
+        let piece = |step: &Step| {
+            let (id, piece) = match step {
+                Step::Inline(pipeline) => (&pipeline.id, self.inline(job, pipeline)),
+                Step::Named { id, parameters } => (id, self.named(entry, job, id, parameters)),
+            };
+            let piece = piece.map_err(|e| Failure::new(e).within(format!("pipeline {id}")))?;
+            Ok((id.to_string(), piece))
+        };
+        steps.map(piece).collect()
     }
 
-    fn piece(&self, job: &Job, step: &Step) -> Result<Piece, Failure> {
-        let (pipeline, version) = match step {
-            Step::Inline(pipeline) => (Arc::new((**pipeline).clone()), job.version),
-            Step::Named(id) => {
-                let found = self.pipeline(id);
-                let found =
-                    found.ok_or_else(|| Failure::new(format!("there is no pipeline {id}")))?;
-                (found.pipeline, found.version)
-            }
-        };
-        let fails = |what: String| Failure::new(what).within(format!("pipeline {}", pipeline.id));
-        let mut parameters = given(&pipeline, job).map_err(fails)?;
-        if let Step::Inline(_) = step {
-            // What is written in place may name what the whole was given.
-            for (name, value) in &job.parameters {
-                parameters
-                    .entry(name.clone())
-                    .or_insert_with(|| value.clone());
-            }
+    /// What is written in place sees the parameters and the window of the whole.
+    fn inline(&self, job: &Job, pipeline: &Pipeline) -> Result<Job, String> {
+        let mut parameters = given(pipeline, job)?;
+        for (name, value) in &job.parameters {
+            parameters
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
         }
-        let window = match &job.window {
-            Some(window) => Some(window.clone()),
-            None => self.window(&pipeline, None).map_err(fails)?,
+        let pipeline = Arc::new(pipeline.clone());
+        self.within(job, pipeline, job.version, parameters, true)
+    }
+
+    /// A registered one gets what it is given, and nothing else by its name.
+    fn named(
+        &self,
+        entry: &Entry,
+        job: &Job,
+        id: &PipelineId,
+        given: &Map<String, Value>,
+    ) -> Result<Job, String> {
+        let found = self.pipeline(id).ok_or("there is no such pipeline")?;
+        let values = Values {
+            pipeline: job.pipeline.id.clone(),
+            run: entry.id.clone(),
+            parameters: job.parameters.clone(),
+            window: job.window.clone(),
         };
-        let id = pipeline.id.to_string();
-        let piece = Job {
+        let given = templates::fill(given, &values, &NoReferences);
+        let given = given.map_err(|wrong| listed(&wrong))?;
+        let parameters = complete(&found.pipeline.parameters, &given);
+        let parameters = parameters.map_err(|wrong| listed(&wrong))?;
+        let own = found.pipeline.timescope.as_ref();
+        // A day's pipeline is not made to load a month because a month's names it.
+        let same = own.is_none() || own == job.scope.as_ref();
+        self.within(job, found.pipeline, found.version, parameters, same)
+    }
+
+    /// A part of what a job is to do, over the same window or one of its own.
+    fn within(
+        &self,
+        job: &Job,
+        pipeline: Arc<Pipeline>,
+        version: u64,
+        parameters: Map<String, Value>,
+        same_window: bool,
+    ) -> Result<Job, String> {
+        let (window, scope) = match &job.window {
+            Some(window) if same_window => (Some(window.clone()), job.scope.clone()),
+            _ => (self.window(&pipeline, None)?, pipeline.timescope.clone()),
+        };
+        Ok(Job {
             pipeline,
             version,
             parameters,
             window,
+            scope,
             limit: job.limit,
-            preview: None,
+            preview: job.preview,
             dry_run: job.dry_run,
             previous: job.previous.clone(),
             windows: None,
-        };
-        Ok((id, piece))
+        })
     }
 
     async fn in_sequence(
@@ -144,61 +185,70 @@ impl Engine {
         pieces: Vec<Piece>,
         stop_on_error: bool,
     ) -> End {
-        let mut runs: Vec<(String, RunRecord)> = Vec::new();
+        let mut ends = Vec::new();
+        let mut last: Option<Box<RunRecord>> = None;
         for (name, mut job) in pieces {
-            if let Some((_, last)) = runs.last() {
-                job.previous = Some(Box::new(last.clone()));
-            }
+            job.previous = last.or(job.previous);
             let run = match self.part(entry, job, Started::Composition).await {
                 Ok(run) => run,
-                Err(failure) => return End::Failed(failure),
+                Err(failure) => return cancelled_or(entry, End::Failed(failure)),
             };
-            let stop = stop_on_error && has_failed(&run);
-            runs.push((name, run));
+            let stop = stop_on_error && has_failed(run.state);
+            ends.push(Ended::of(name, &run));
+            last = Some(Box::new(run));
             if stop || entry.is_cancelled() {
                 break;
             }
         }
-        judge(entry, &runs, false)
+        judge(entry, ends, false)
     }
 
-    /// Runs parts in order, some at once. Answers those that began.
+    /// Runs parts in order, some at once. Answers how those ended that began.
+    ///
+    /// # Errors
+    /// One could not be started: why, once those under way are over.
     async fn side_by_side(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
         pieces: Vec<Piece>,
         beside: Beside,
         started_by: Started,
-    ) -> Vec<(String, RunRecord)> {
+    ) -> Result<Vec<Ended>, Failure> {
         let mut waiting = pieces.into_iter();
         let mut under_way = FuturesUnordered::new();
         let mut done = Vec::new();
         let mut stopped = false;
+        let mut refused = None;
         loop {
             while !stopped && !entry.is_cancelled() && under_way.len() < beside.at_once.max(1) {
                 let Some((name, job)) = waiting.next() else {
                     break;
                 };
                 match self.begin_part(entry, job, started_by) {
-                    Ok(part) => under_way.push(async move { (name, ended(entry, part).await) }),
+                    Ok(part) => {
+                        under_way.push(async move { Ended::of(name, &part.over().await) });
+                    }
                     Err(failure) => {
-                        entry.log("error", None, failure.0.join("; "));
+                        refused = Some(failure);
                         stopped = true;
+                        if beside.cancel {
+                            self.cancel_parts(entry);
+                        }
                     }
                 }
             }
-            let Some((name, run)) = under_way.next().await else {
+            let Some(end) = under_way.next().await else {
                 break;
             };
-            if has_failed(&run) && !entry.is_cancelled() {
+            if has_failed(end.state) && !entry.is_cancelled() {
                 stopped |= beside.stop;
                 if beside.cancel {
                     self.cancel_parts(entry);
                 }
             }
-            done.push((name, run));
+            done.push(end);
         }
-        done
+        refused.map_or(Ok(done), Err)
     }
 
     fn cancel_parts(&self, entry: &Entry) {
@@ -218,13 +268,13 @@ impl Engine {
         loop {
             let run = match self.part(entry, job.clone(), Started::Composition).await {
                 Ok(run) => run,
-                Err(failure) => return End::Failed(failure),
+                Err(failure) => return cancelled_or(entry, End::Failed(failure)),
             };
             let wait = match tries.again() {
                 Some(wait) if run.state == RunState::Failed && !entry.is_cancelled() => wait,
                 _ => {
                     let said = tries.said();
-                    return match judge(entry, &[(name, run)], false) {
+                    return match judge(entry, vec![Ended::of(name, &run)], false) {
                         End::Failed(failure) if !said.is_empty() => {
                             End::Failed(failure.within(format!("given up{said}")))
                         }
@@ -255,7 +305,7 @@ impl Engine {
         started_by: Started,
     ) -> Result<RunRecord, Failure> {
         let part = self.begin_part(entry, job, started_by)?;
-        Ok(ended(entry, part).await)
+        Ok(part.over().await)
     }
 
     fn begin_part(
@@ -265,7 +315,7 @@ impl Engine {
         started_by: Started,
     ) -> Result<Arc<Entry>, Failure> {
         let id = job.pipeline.id.clone();
-        let part = self.start_run(job, started_by, Some(entry.id.clone()));
+        let part = self.start_run(job, started_by, Some(entry));
         let part =
             part.map_err(|e| Failure::new(e.to_string()).within(format!("pipeline {id}")))?;
         entry.add_part(&part);
@@ -293,58 +343,16 @@ impl Engine {
             cancel: false,
         };
         let runs = self.side_by_side(entry, pieces.collect(), beside, Started::Backfill);
-        judge(entry, &runs.await, false)
+        match runs.await {
+            Ok(ends) => judge(entry, ends, false),
+            Err(failure) => cancelled_or(entry, End::Failed(failure)),
+        }
     }
-}
-
-/// Waits for a part; it is cancelled with the whole.
-async fn ended(entry: &Entry, part: Arc<Entry>) -> RunRecord {
-    let over = part.over();
-    let mut over = std::pin::pin!(over);
-    tokio::select! {
-        biased;
-        run = &mut over => return run,
-        () = entry.cancelled() => part.cancel(),
-    }
-    over.await
 }
 
 /// What a part is given: the parameters it has, by their names.
-fn given(pipeline: &Pipeline, job: &Job) -> Result<Map<String, serde_json::Value>, String> {
+fn given(pipeline: &Pipeline, job: &Job) -> Result<Map<String, Value>, String> {
     let names = pipeline.parameters.iter().map(|p| &p.name);
     let known = names.filter_map(|n| Some((n.clone(), job.parameters.get(n)?.clone())));
     complete(&pipeline.parameters, &known.collect()).map_err(|wrong| listed(&wrong))
-}
-
-fn has_failed(run: &RunRecord) -> bool {
-    matches!(run.state, RunState::Failed | RunState::Cancelled)
-}
-
-/// How a composition ended, by its parts that began.
-fn judge(entry: &Entry, runs: &[(String, RunRecord)], one_is_enough: bool) -> End {
-    if entry.is_cancelled() {
-        return End::Cancelled;
-    }
-    let failed = runs.iter().filter(|(_, run)| has_failed(run));
-    let mut said: Vec<String> = Vec::new();
-    for (name, run) in failed {
-        let why = match (run.state, run.error.as_slice()) {
-            (RunState::Cancelled, _) => "it was cancelled".to_owned(),
-            (_, []) => "no reason".to_owned(),
-            (_, error) => error.join("; "),
-        };
-        said.push(format!("{name} ({}): {why}", run.id));
-    }
-    let good = runs.len() - said.len();
-    if said.is_empty() {
-        let whole = runs.iter().all(|(_, run)| run.state == RunState::Succeeded);
-        return End::Complete(whole);
-    }
-    if one_is_enough && good > 0 {
-        for line in said {
-            entry.log("warn", None, line);
-        }
-        return End::Complete(true);
-    }
-    End::Failed(Failure(said))
 }

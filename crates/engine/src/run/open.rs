@@ -393,7 +393,7 @@ impl RunNotes for StageNotes {
 
 /// Values that go on to another pipeline hold no secrets: they are shown with its runs.
 #[derive(Debug)]
-struct NoReferences;
+pub(super) struct NoReferences;
 
 impl References for NoReferences {
     fn get(&self, reference: &str) -> Result<String, String> {

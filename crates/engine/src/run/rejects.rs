@@ -25,8 +25,6 @@ use crate::slot::lock;
 const FILE: usize = 64 << 20;
 /// Most bytes of a record in memory.
 const SHOWN: usize = 4 * 1024;
-/// From how many records read on a part of them means something.
-const PERCENT_FROM: u64 = 100;
 /// Lots of records that may wait to be written.
 const WAITING: usize = 8;
 
@@ -147,7 +145,7 @@ impl Rejects {
         self.check(false)
     }
 
-    /// Are there more than are allowed?
+    /// Are there more than are allowed? A part of those read is looked at when all are read: before, good ones may still come.
     pub(super) fn check(&self, at_the_end: bool) -> Result<(), Failure> {
         let total = self.total.load(Ordering::Relaxed);
         let source = self.meters.first();
@@ -159,8 +157,7 @@ impl Rejects {
             Some(Threshold::Count(most)) => (total > most).then(|| format!("{most}")),
             Some(Threshold::Percent(most)) => {
                 let share = 100.0 * share(total, read);
-                let counts = at_the_end || read >= PERCENT_FROM;
-                (counts && total > 0 && share > most).then(|| format!("{most}%"))
+                (at_the_end && total > 0 && share > most).then(|| format!("{most}%"))
             }
         };
         over.map_or(Ok(()), |most| {

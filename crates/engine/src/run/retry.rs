@@ -10,6 +10,8 @@ use model::pipeline::Backoff;
 pub(super) struct Tries<'a> {
     backoff: &'a Backoff,
     retries: u32,
+    /// A wait that was asked for and is too long.
+    too_long: Option<Duration>,
 }
 
 impl<'a> Tries<'a> {
@@ -17,6 +19,7 @@ impl<'a> Tries<'a> {
         Self {
             backoff,
             retries: 0,
+            too_long: None,
         }
     }
 
@@ -29,6 +32,11 @@ impl<'a> Tries<'a> {
         // A plugin that has used up its minute is not at fault: the run goes at the speed it is allowed.
         if let Fault::RateLimited { .. } = fault {
             return Some(asked.max(Duration::from_millis(1)));
+        }
+        // Whoever asks for it may ask for days; a run that sleeps holds a turn.
+        if asked > self.backoff.max_delay {
+            self.too_long = Some(asked);
+            return None;
         }
         self.again().map(|wait| wait.max(asked))
     }
@@ -43,12 +51,20 @@ impl<'a> Tries<'a> {
         Some(wait)
     }
 
-    /// How often it was tried, for errors.
+    /// How often it was tried, and what was asked for in vain, for errors.
     pub(super) fn said(&self) -> String {
-        match self.retries {
+        let tries = match self.retries {
             0 => String::new(),
             n => format!(" (after {} tries)", n + 1),
-        }
+        };
+        let asked = self.too_long.map(|asked| {
+            format!(
+                " (to be tried again after {} s, and errors.retry.max_delay is {} s)",
+                asked.as_secs_f64(),
+                self.backoff.max_delay.as_secs_f64()
+            )
+        });
+        tries + &asked.unwrap_or_default()
     }
 }
 
@@ -80,14 +96,21 @@ mod tests {
             max_retries: 1,
             ..Backoff::default()
         };
-        let transient = Fault::Transient {
+        let asks = |ms| Fault::Transient {
             message: "busy".into(),
-            retry_after_ms: Some(90_000),
+            retry_after_ms: Some(ms),
         };
+        let transient = asks(60_000);
         let mut tries = Tries::new(&backoff);
         assert_eq!(tries.next(&Fault::Invalid("no".into())), None);
-        assert_eq!(tries.next(&transient), Some(Duration::from_secs(90)));
+        assert_eq!(tries.next(&transient), Some(Duration::from_secs(60)));
         assert_eq!(tries.next(&transient), None);
         assert_eq!(tries.said(), " (after 2 tries)");
+        let mut tries = Tries::new(&backoff);
+        assert_eq!(tries.next(&asks(100_000_000)), None);
+        assert_eq!(
+            tries.said(),
+            " (to be tried again after 100000 s, and errors.retry.max_delay is 60 s)"
+        );
     }
 }

@@ -313,15 +313,18 @@ impl Drain {
             return Ok(());
         }
         let lines = flight.lines(batch).map_err(|f| self.fails(&f, flight))?;
-        let kept = self.left.keep(&lines).await;
-        kept.map_err(|what| {
-            Failure::new(what).within(format!(
-                "what sink {} did not take cannot be kept",
-                self.opener.meter.name
-            ))
-        })?;
         add(&self.meter().undelivered, lines.count.into());
-        self.meter().kept_in(self.left.path.display().to_string());
+        match self.left.keep(&lines).await {
+            Ok(false) => {}
+            Ok(true) => self.meter().kept_in(self.left.path.display().to_string()),
+            // The other sinks are not to suffer for it.
+            Err(what) => {
+                let what = format!(
+                    "from here on it is counted and not kept what it does not take: {what}"
+                );
+                flight.entry.log("error", Some(&self.meter().name), what);
+            }
+        }
         Ok(())
     }
 

@@ -130,6 +130,7 @@ pub(super) struct Undelivered {
     most: u64,
     written: u64,
     file: Option<File>,
+    closed: bool,
 }
 
 impl Undelivered {
@@ -139,14 +140,24 @@ impl Undelivered {
             most,
             written: 0,
             file: None,
+            closed: false,
         }
     }
 
-    /// Keeps lines.
+    /// Keeps lines; were they kept? After the first that were not, no others are.
     ///
     /// # Errors
-    /// A sentence: they cannot be written, or are more than may be kept.
-    pub(super) async fn keep(&mut self, lines: &Batch) -> Result<(), String> {
+    /// A sentence, once: they cannot be written, or are more than may be kept.
+    pub(super) async fn keep(&mut self, lines: &Batch) -> Result<bool, String> {
+        if self.closed {
+            return Ok(false);
+        }
+        let kept = self.add(lines).await;
+        self.closed = kept.is_err();
+        kept.map(|()| true)
+    }
+
+    async fn add(&mut self, lines: &Batch) -> Result<(), String> {
         let length = lines.data.len() as u64;
         let path = self.path.display();
         if self.written.saturating_add(length) > self.most {
@@ -208,6 +219,7 @@ mod tests {
                 .unwrap_err()
                 .contains("more than 4")
         );
+        assert_eq!(kept.keep(&batch(4)).await, Ok(false));
         assert_eq!(std::fs::read(&kept.path).unwrap(), b"1\n2\n");
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -8,6 +8,7 @@ use model::run::{Covered, RunId, Started};
 use serde_json::{Map, Value};
 
 use super::{SubmitError, Trigger, Which};
+use crate::parts::too_many;
 use crate::{Engine, timescope};
 
 /// What a backfill is asked for with.
@@ -63,6 +64,12 @@ impl Engine {
         })?;
         let windows = timescope::windows(scope, &backfill.from, &backfill.to);
         let windows = windows.map_err(BackfillError::Windows)?;
+        let each = self.parts(&found.pipeline).saturating_add(1);
+        let (number, most) = (windows.len().saturating_mul(each), self.runs.parts);
+        if number > most {
+            let what = format!("{}; backfill them in parts", too_many(number, most));
+            return Err(BackfillError::Windows(what));
+        }
         let mut trigger = Trigger::of(Which::Named(id.clone()));
         trigger.parameters.clone_from(&backfill.parameters);
         trigger.dry_run = backfill.dry_run;

@@ -1,10 +1,11 @@
 //! All runs the engine remembers, in the order they were submitted: those under way, and the last that are over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::run::{RunId, RunState};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::entry::Entry;
 use crate::slot::lock;
@@ -13,14 +14,16 @@ use crate::slot::lock;
 pub(crate) struct Book {
     /// Most runs that are remembered when they are over.
     history: usize,
-    /// Most runs that wait.
-    queue: usize,
+    /// Places for runs that wait.
+    places: Arc<Semaphore>,
     pages: Mutex<Pages>,
 }
 
 #[derive(Debug, Default)]
 struct Pages {
     runs: BTreeMap<RunId, Arc<Entry>>,
+    /// Those that are over, in the order of their ends.
+    over: VecDeque<RunId>,
     last: u128,
 }
 
@@ -28,7 +31,7 @@ impl Book {
     pub(crate) fn new(history: usize, queue: usize) -> Self {
         Self {
             history,
-            queue,
+            places: Arc::new(Semaphore::new(queue.min(Semaphore::MAX_PERMITS))),
             pages: Mutex::default(),
         }
     }
@@ -44,21 +47,14 @@ impl Book {
         RunId::of(pages.last)
     }
 
-    /// Adds a run; who is `bounded` only if the queue has room.
-    ///
-    /// # Errors
-    /// How many wait.
-    pub(crate) fn add(&self, entry: &Arc<Entry>, bounded: bool) -> Result<(), usize> {
+    /// A place for a run that waits; none: all are taken.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    pub(crate) fn add(&self, entry: &Arc<Entry>) {
         let mut pages = lock(&self.pages);
-        if bounded {
-            let waits = |e: &&Arc<Entry>| e.state() == RunState::Queued;
-            let waiting = pages.runs.values().rev().filter(waits).count();
-            if waiting >= self.queue {
-                return Err(waiting);
-            }
-        }
         pages.runs.insert(entry.id.clone(), Arc::clone(entry));
-        Ok(())
     }
 
     pub(crate) fn get(&self, id: &RunId) -> Option<Arc<Entry>> {
@@ -93,19 +89,13 @@ impl Book {
         })
     }
 
-    /// Forgets the oldest runs that are over and too many.
-    pub(crate) fn forget(&self) {
-        let mut pages = lock(&self.pages);
-        let over = |e: &&Arc<Entry>| e.state().is_over();
-        let mut ids: Vec<RunId> = pages
-            .runs
-            .values()
-            .filter(over)
-            .map(|e| e.id.clone())
-            .collect();
-        ids.truncate(ids.len().saturating_sub(self.history));
-        for id in &ids {
-            pages.runs.remove(id);
+    /// A run is over: forgets those that ended first, where they are too many.
+    pub(crate) fn over(&self, id: &RunId) {
+        let pages = &mut *lock(&self.pages);
+        pages.over.push_back(id.clone());
+        let many = pages.over.len().saturating_sub(self.history);
+        for id in pages.over.drain(..many) {
+            pages.runs.remove(&id);
         }
     }
 }

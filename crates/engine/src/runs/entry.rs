@@ -10,7 +10,7 @@ use model::ports::Clock;
 use model::run::{
     LogLine, MEMBERS, Member, RejectedRecord, RunId, RunRecord, RunState, StagePreview,
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::rfc3339;
 use crate::run::meter::Meter;
@@ -37,17 +37,43 @@ pub(crate) struct Entry {
     parts: Mutex<VecDeque<Weak<Entry>>>,
     /// Grows with each state that is to be shown.
     revision: watch::Sender<u64>,
-    /// Is it to end?
-    cancel: watch::Sender<bool>,
+    cancel: Arc<Cancel>,
+    /// Runs of the whole that it is part of, or is: how many were started.
+    family: Arc<AtomicUsize>,
     shown: Mutex<Shown>,
     /// Lines that its stages said, those that are not kept included.
     said: AtomicUsize,
+}
+
+/// Is a run to end? One whose whole is to end is, at once, however deep it lies.
+#[derive(Debug)]
+struct Cancel {
+    own: watch::Sender<bool>,
+    whole: Option<Arc<Cancel>>,
+}
+
+impl Cancel {
+    /// Its own, then those of the runs it is part of.
+    fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |cancel| cancel.whole.as_deref())
+    }
 }
 
 #[derive(Debug)]
 struct Kept {
     record: RunRecord,
     began: Option<Duration>,
+    /// Its place among those that wait; parts have none.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// Where a run stands.
+#[derive(Debug)]
+pub(crate) enum Stand<'a> {
+    /// For itself, in a place among those that wait.
+    Alone(OwnedSemaphorePermit),
+    /// As a part of this one.
+    PartOf(&'a Entry),
 }
 
 #[derive(Debug, Default)]
@@ -58,21 +84,38 @@ struct Shown {
 }
 
 impl Entry {
-    pub(crate) fn new(record: RunRecord, clock: Arc<dyn Clock>) -> Arc<Self> {
+    /// A run that waits: in a place of its own, or as a part of another.
+    pub(crate) fn new(record: RunRecord, clock: Arc<dyn Clock>, stand: Stand<'_>) -> Arc<Self> {
+        let (place, whole) = match stand {
+            Stand::Alone(place) => (Some(place), None),
+            Stand::PartOf(whole) => (None, Some(whole)),
+        };
         Arc::new(Self {
             id: record.id.clone(),
             clock,
             record: Mutex::new(Kept {
                 record,
                 began: None,
+                place,
             }),
             meters: OnceLock::new(),
             parts: Mutex::default(),
             revision: watch::Sender::new(0),
-            cancel: watch::Sender::new(false),
+            cancel: Arc::new(Cancel {
+                own: watch::Sender::new(false),
+                whole: whole.map(|w| Arc::clone(&w.cancel)),
+            }),
+            family: whole.map_or_else(Arc::default, |w| Arc::clone(&w.family)),
             shown: Mutex::default(),
             said: AtomicUsize::new(0),
         })
+    }
+
+    /// One more part of the whole: how many there are with it.
+    pub(crate) fn count_part(&self) -> usize {
+        self.family
+            .fetch_add(1, Ordering::Relaxed)
+            .saturating_add(1)
     }
 
     /// The run as it is now.
@@ -166,6 +209,7 @@ impl Entry {
         {
             let mut kept = lock(&self.record);
             kept.began = Some(self.clock.monotonic());
+            kept.place = None;
             kept.record.state = RunState::Running;
             kept.record.started_at = Some(at);
         }
@@ -184,10 +228,12 @@ impl Entry {
     /// The run is over. The first end counts.
     pub(crate) fn end(&self, run: &RunRecord) {
         {
-            let record = &mut lock(&self.record).record;
+            let kept = &mut *lock(&self.record);
+            let record = &mut kept.record;
             if record.state.is_over() {
                 return;
             }
+            kept.place = None;
             record.state = run.state;
             record.error.clone_from(&run.error);
             record.ended_at.clone_from(&run.ended_at);
@@ -244,19 +290,23 @@ impl Entry {
         self.meters.get().map_or(&[], Vec::as_slice)
     }
 
+    /// It is to end, and all its parts.
     pub(crate) fn cancel(&self) {
-        self.cancel.send_replace(true);
+        self.cancel.own.send_replace(true);
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        *self.cancel.borrow()
+        self.cancel.all().any(|cancel| *cancel.own.borrow())
     }
 
-    /// Waits until somebody cancels it.
+    /// Waits until somebody cancels it, or what it is part of.
     pub(crate) async fn cancelled(&self) {
-        let mut cancel = self.cancel.subscribe();
-        // The sender is the entry's own, so that it is there as long as anybody waits.
-        let _gone = cancel.wait_for(|cancel| *cancel).await;
+        let wait = |cancel: &Cancel| {
+            let mut own = cancel.own.subscribe();
+            // The sender is there as long as anybody waits.
+            Box::pin(async move { own.wait_for(|cancel| *cancel).await.is_ok() })
+        };
+        futures_util::future::select_all(self.cancel.all().map(wait)).await;
     }
 
     /// Waits until it is over.

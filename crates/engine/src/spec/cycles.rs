@@ -39,7 +39,7 @@ pub fn uses(pipeline: &Pipeline) -> Vec<&PipelineId> {
 
 fn collect<'a>(pipeline: &'a Pipeline, named: &mut Vec<(&'a PipelineId, For)>) {
     let mut step = |step: &'a Step| match step {
-        Step::Named(id) => named.push((id, For::Part)),
+        Step::Named { id, .. } => named.push((id, For::Part)),
         Step::Inline(inline) => collect(inline, named),
     };
     match &pipeline.work {

@@ -12,6 +12,7 @@ use super::settings::{self, Said};
 use super::stages::Stages;
 use super::written::Written;
 use super::{Known, MAX_NESTING, cycles, id_of_file, schema, work};
+use crate::parts::{parts, too_many};
 
 /// What is the same for all pipelines of a document.
 pub(super) struct Reader<'a> {
@@ -73,6 +74,17 @@ pub(super) fn read(
     if let Some(pipeline) = &named {
         let found = cycles::find(&pipeline.id, &reader.uses, known);
         reader.said.findings.extend(found);
+        let most = known.most_parts();
+        let number = parts(pipeline, &|id| known.pipeline(id));
+        if number > most {
+            let work = work::COMPOSITIONS.into_iter();
+            let at = work
+                .map(|key| format!("/{key}"))
+                .find(|at| value.pointer(at).is_some());
+            reader
+                .said
+                .key(at.unwrap_or_default(), too_many(number, most));
+        }
     }
     (named, reader.said.findings)
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::stages::{PIPELINE, PLUGIN, Place};
 use super::work::COMPOSITIONS;
-use super::written::{OnRejectWord, PipelineSource, PluginStage, Written};
+use super::written::{OnRejectWord, PipelineSource, PipelineStep, PluginStage, Written};
 
 /// One JSON Schema (2020-12) for pipeline specs with these native stages, for editors that complete and check. It knows the form of everything; that what is named
 /// exists, and what durations, conditions and the like hold, is for [`super::read`].
@@ -27,9 +27,12 @@ pub fn schema(natives: &Natives) -> Value {
         defs.insert(name.into(), stage);
     }
     let step = json!({
-        "description": "The id of a pipeline, or a pipeline in place.",
-        "anyOf": [{"type": "string"}, {"$ref": "#"}],
+        "description": "The id of a pipeline, the id and what it is given, or a pipeline in place.",
+        "anyOf": [{"type": "string"}, {"$ref": "#/$defs/PipelineStep"}, {"$ref": "#"}],
     });
+    let mut named = derived_of::<PipelineStep>();
+    take(&mut named, "$schema");
+    defs.insert("PipelineStep".into(), named);
     defs.insert("Step".into(), step);
     let one_of =
         |keys: &[&str]| -> Value { keys.iter().map(|key| json!({"required": [key]})).collect() };

@@ -332,7 +332,7 @@ fn pipeline_source(
     at: &str,
 ) -> Option<(StageKind, Map<String, Value>)> {
     let source: PipelineSource = formed(reader, map, at, &PIPELINE_SCHEMA)?;
-    let at = format!("{at}/pipeline");
+    let (whole, at) = (at, format!("{at}/pipeline"));
     let id = reader.pipeline_id(&source.pipeline, &at, For::Source)?;
     let there = reader.known.pipeline(&id);
     if there.is_some_and(|p| !matches!(p.work, model::pipeline::Work::Flow(_))) {
@@ -341,7 +341,9 @@ fn pipeline_source(
         );
         reader.said.value(at, message);
     }
-    let given = source.parameters.map(Value::Object);
+    let given = source.parameters.unwrap_or_default();
+    reader.given(&id, &given, whole, "/pipeline");
+    let given = (!given.is_empty()).then_some(Value::Object(given));
     let options = given.map(|given| ("parameters".to_owned(), given));
     Some((StageKind::Pipeline(id), options.into_iter().collect()))
 }

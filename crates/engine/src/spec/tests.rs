@@ -1,5 +1,6 @@
 //! Specs that are read, and specs that are not, with all that is said about them.
 
+mod given;
 mod kinds;
 
 use std::collections::BTreeMap;
@@ -456,7 +457,7 @@ sequential:
             "6:72: `pipeline` is missing",
             "7:12: the id x is there twice",
             "7:21: `name` is a list of 0; a text is allowed",
-            "8:7: the id of a pipeline or a pipeline in place is needed",
+            "8:7: the id of a pipeline, `{pipeline: id, parameters: {..}}` or a pipeline in place is needed",
         ],
     );
     let deep = (0..12).fold("a".to_owned(), |inner, _| {

@@ -1,18 +1,29 @@
 //! What a pipeline does: a flow of stages, or a composition of pipelines; exactly one of them.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
+use model::id::PipelineId;
 use model::pipeline::{Flow, Pipeline, StageKind, StageSpec, Step, Work};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::condition;
 use super::cycles::For;
+use super::problems::Finding;
 use super::reader::{Outer, Reader};
+use super::schema::derived_of;
+use super::sentences::Checker;
 use super::stages::{Place, Stages};
 use super::written;
+use crate::{parameters, templates};
 
 /// The keys of compositions.
 pub(super) const COMPOSITIONS: [&str; 4] = ["sequential", "parallel", "conditional", "retry"];
+
+/// The key by which a step names a pipeline and gives it parameters.
+const NAMED: &str = "pipeline";
+
+static NAMED_SCHEMA: LazyLock<Value> = LazyLock::new(derived_of::<written::PipelineStep>);
 
 /// The parts of a pipeline that say what it does.
 #[derive(Debug)]
@@ -244,7 +255,12 @@ impl Reader<'_> {
 
     fn step(&mut self, value: &Value, at: &str, place: &str, inner: Outer<'_>) -> Option<Step> {
         match value {
-            Value::String(id) => self.pipeline_id(id, at, For::Part).map(Step::Named),
+            Value::String(id) => {
+                let id = self.pipeline_id(id, at, For::Part)?;
+                self.given(&id, &Map::new(), at, "");
+                Some(id.into())
+            }
+            Value::Object(map) if map.contains_key(NAMED) => self.named(value, at, inner),
             Value::Object(_) => {
                 let outer = Outer {
                     id: inner.id.map(|(id, _)| (id, place)),
@@ -254,10 +270,53 @@ impl Reader<'_> {
                 inline.map(|pipeline| Step::Inline(Box::new(pipeline)))
             }
             _ => {
-                let message = "the id of a pipeline or a pipeline in place is needed";
+                let message = "the id of a pipeline, `{pipeline: id, parameters: {..}}` or a pipeline in place is needed";
                 self.said.value(at, message);
                 None
             }
+        }
+    }
+
+    /// Reads a step that names a pipeline and gives it parameters.
+    fn named(&mut self, value: &Value, at: &str, inner: Outer<'_>) -> Option<Step> {
+        let checker = self.said.take(at, Checker::new(&NAMED_SCHEMA))?;
+        let findings = checker.check(value);
+        if !findings.is_empty() {
+            let found = findings.into_iter().map(|f| f.below(at));
+            self.said.findings.extend(found);
+            return None;
+        }
+        let step: written::PipelineStep = serde_json::from_value(value.clone()).ok()?;
+        let id = self.pipeline_id(&step.pipeline, &format!("{at}/pipeline"), For::Part)?;
+        let given = step.parameters.unwrap_or_default();
+        let misfits = templates::check(&given, inner.parameters, inner.timescope);
+        let below = format!("{at}/parameters");
+        let found = misfits.into_iter().map(|m| Finding::from(m).below(&below));
+        self.said.findings.extend(found);
+        self.given(&id, &given, at, "/pipeline");
+        Some(Step::named(id, given))
+    }
+
+    /// Checks what another pipeline is given, as far as that one is known here. What is missing is told where it is named.
+    pub(super) fn given(
+        &mut self,
+        id: &PipelineId,
+        given: &Map<String, Value>,
+        at: &str,
+        name: &str,
+    ) {
+        let Some(there) = self.known.pipeline(id) else {
+            return;
+        };
+        for misfit in parameters::check(&there.parameters, given) {
+            let message = format!("pipeline {id}: {}", misfit.message);
+            let is_given = misfit.pointer.split('/').nth(2);
+            let is_given = is_given.is_some_and(|n| given.contains_key(n));
+            self.said.findings.push(if is_given {
+                Finding::value(format!("{at}{}", misfit.pointer), message)
+            } else {
+                Finding::value(format!("{at}{name}"), message)
+            });
         }
     }
 }

@@ -190,7 +190,7 @@ pub(super) struct Errors {
     /// What becomes of a batch of which a stage rejects a record. Default: `reject`.
     #[schemars(with = "Option<OnRejectWord>")]
     pub(super) on_reject: Option<OnReject>,
-    /// More rejected records than this fail the run: a number, or a part of those read. Default: no bound.
+    /// More rejected records than this fail the run: a number, at once; or a part of those read, such as `1%`, when all are read. Default: no bound.
     pub(super) max_rejects: Option<Threshold>,
     /// How a step is tried again that failed and may work later.
     pub(super) retry: Option<Backoff>,
@@ -272,7 +272,7 @@ pub(super) struct Parallel {
     /// Which.
     #[schemars(length(min = 1, max = 1_000))]
     pub(super) pipelines: Vec<Step>,
-    /// How many at once. Default: all.
+    /// How many at once. Default: as many as runs may move data at once.
     pub(super) max_workers: Option<NonZeroU32>,
     /// What a failure does to the others. Default: `fail_fast`.
     #[schemars(with = "Option<OnErrorWord>")]
@@ -291,7 +291,7 @@ enum OnErrorWord {
     FailFast,
     /// They finish; the whole fails with all errors.
     Collect,
-    /// They finish; the whole is a success while one of them is.
+    /// They finish; while one of them comes to its end, so does the whole, `partial` for those that failed.
     Ignore,
 }
 
@@ -359,6 +359,16 @@ pub(super) struct PipelineSource {
     /// The pipeline whose records, after its transforms, this one goes on with. Its own sinks are left out.
     pub(super) pipeline: String,
     /// What it is given for its parameters.
+    pub(super) parameters: Option<Map<String, Value>>,
+}
+
+/// A pipeline in a composition that is named, and given parameters.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PipelineStep {
+    /// The pipeline's id.
+    pub(super) pipeline: String,
+    /// What it is given for its parameters; templates stand for what the pipeline around it was given.
     pub(super) parameters: Option<Map<String, Value>>,
 }
 

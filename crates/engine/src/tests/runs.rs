@@ -191,6 +191,11 @@ async fn policies_of_rejects() {
     );
     check(reject, Some(Threshold::Percent(4.0)), RunState::Partial, 96).await;
     check(reject, Some(Threshold::Percent(3.9)), RunState::Failed, 0).await;
+    // One of the first 150 is more than 0.6 %, but not of all 299.
+    let bench = bench();
+    let mut spec = flow(source(299), &[json!({"reject": 150})], &[json!({})]);
+    spec.errors.max_rejects = Some(Threshold::Percent(0.6));
+    assert_eq!(bench.run(spec).await.state, RunState::Partial);
     let run = check(skip, None, RunState::Partial, 60).await;
     assert_eq!(report(&run, "t0").rejected, 40);
     let run = check(fail, None, RunState::Failed, 0).await;
@@ -297,12 +302,28 @@ async fn a_failing_sink_holds_up_no_other_and_loses_nothing() {
     // More than may be kept.
     let mut spec = flow(source(500), &[], &[json!({"invalid": "no"}), json!({})]);
     spec.limits.spill_bytes = 100;
+    bench.seen.taken.lock().unwrap().clear();
     let run = bench.run(spec).await;
-    assert_eq!(run.state, RunState::Failed);
+    assert_eq!(run.state, RunState::Partial, "{run:?}");
+    assert_eq!(bench.seen.taken("s1").len(), 500);
+    assert_eq!(report(&run, "s0").undelivered, 500);
+    let lines = run
+        .log
+        .iter()
+        .filter(|l| l.message.contains("limits.spill_bytes"));
+    assert_eq!(lines.count(), 1, "{:?}", run.log);
+    conserved(&run);
+}
+
+#[tokio::test]
+async fn a_window_needs_a_timescope() {
+    let bench = bench();
+    let mut trigger = Trigger::of(Which::Given(Arc::new(flow(source(1), &[], &[json!({})]))));
+    trigger.window = Some("2026".into());
+    let said = bench.engine.submit(trigger).await.unwrap_err().to_string();
     assert!(
-        run.error[0].contains("limits.spill_bytes"),
-        "{:?}",
-        run.error
+        said.contains("/window: the pipeline has no timescope"),
+        "{said}"
     );
 }
 
@@ -553,8 +574,7 @@ async fn runs_are_listed_followed_and_forgotten() {
             .map(|r| r.id)
             .collect()
     };
-    // The newest is submitted before the oldest of four is forgotten.
-    let kept: Vec<_> = ids[2..].iter().rev().cloned().collect();
+    let kept: Vec<_> = ids[3..].iter().rev().cloned().collect();
     assert_eq!(listed(RunFilter::default(), 10), kept);
     assert_eq!(listed(RunFilter::default(), 2), kept[..2]);
     let before = RunFilter {

@@ -295,7 +295,15 @@ impl StageSpec {
 
 impl From<PipelineId> for Step {
     fn from(id: PipelineId) -> Self {
-        Self::Named(id)
+        Self::named(id, Map::new())
+    }
+}
+
+impl Step {
+    /// A registered pipeline with values for its parameters, which may hold templates.
+    #[must_use]
+    pub fn named(id: PipelineId, parameters: Map<String, Value>) -> Self {
+        Self::Named { id, parameters }
     }
 }
 

@@ -69,6 +69,8 @@ pub(crate) fn submit(error: &SubmitError) -> Problem {
         SubmitError::Busy { .. } => {
             of(StatusCode::SERVICE_UNAVAILABLE, "too_many_runs").retry_after(5)
         }
+        // Only a part can be one too many, and nobody asks for those here.
+        SubmitError::TooManyParts(_) => of(StatusCode::UNPROCESSABLE_ENTITY, "invalid_run"),
         SubmitError::ShuttingDown => of(StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
     }
 }

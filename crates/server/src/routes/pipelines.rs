@@ -63,8 +63,13 @@ pub(super) async fn replace(call: Call, body: Body) -> Answer {
 fn done(call: &Call, put: &Put) -> Answer {
     let id = &put.registered.pipeline.id;
     let listed = call.app.config.pipelines.find(id.as_str());
-    // Gone again already: somebody else has removed it.
-    let listed = listed.ok_or_else(|| missing(id.as_str()))?;
+    // Whatever others have made of it by now: the answer is about what was put.
+    let listed = Listed {
+        id: id.to_string(),
+        file: listed.and_then(|l| l.file),
+        registered: Some(put.registered.clone()),
+        failure: None,
+    };
     let mut response = answer(view::whole(&listed, &call.app.engine).to_string());
     if put.is_new {
         *response.status_mut() = StatusCode::CREATED;

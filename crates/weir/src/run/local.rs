@@ -183,7 +183,7 @@ fn beside(path: &Path, id: &PipelineId) -> Option<PathBuf> {
 /// Is a stage of it, or of a pipeline written within it, a plugin?
 fn names_plugin(pipeline: &Pipeline) -> bool {
     let within = |step: &Step| match step {
-        Step::Named(_) => false,
+        Step::Named { .. } => false,
         Step::Inline(pipeline) => names_plugin(pipeline),
     };
     match &pipeline.work {

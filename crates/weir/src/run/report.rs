@@ -20,13 +20,9 @@ pub(super) fn preview(stages: &[StagePreview]) -> String {
     text
 }
 
-/// The report of a run, of the runs it is made of, and its first rejected records.
-pub(super) fn report(
-    record: &RunRecord,
-    parts: &[RunRecord],
-    rejects: &[RejectedRecord],
-) -> String {
-    let mut text: String = parts.iter().map(|part| report(part, &[], &[])).collect();
+/// The report of a run, and its first rejected records.
+pub(super) fn report(record: &RunRecord, rejects: &[RejectedRecord]) -> String {
+    let mut text = String::new();
     if !record.stages.is_empty() {
         let rows: Vec<_> = record.stages.iter().map(row).collect();
         let names = [
@@ -96,11 +92,13 @@ fn ending(record: &RunRecord) -> String {
     let mut indent = String::new();
     // The whole first, then what caused it.
     for cause in record.error.iter().rev() {
-        text += &format!("{indent}{}\n", plain(cause));
+        for line in cause.lines() {
+            text += &format!("{indent}{}\n", plain(line));
+        }
         indent = format!("{indent}  ");
     }
     if record.state == RunState::Partial && record.error.is_empty() {
-        text += "some records were not delivered; see above\n";
+        text += "not everything was delivered; see above\n";
     }
     text
 }
