@@ -369,7 +369,7 @@ async fn named_parts_get_what_they_are_given() {
             Work::Sequential {
                 pipelines: vec![
                     Step::from(id("inner")),
-                    Step::named(id("inner"), given(json!({"n": "{{params.n}}"}))),
+                    Step::named(id("inner"), given(&json!({"n": "{{params.n}}"}))),
                 ],
                 stop_on_error: true,
             },
@@ -382,7 +382,7 @@ async fn named_parts_get_what_they_are_given() {
     // 1 by its own default, not the 7 of the whole by its name; then 7, for it is given.
     assert_eq!(bench.seen.taken("s0").len(), 1 + 7);
     let wrong = |parameters: Value| {
-        let step = Step::named(id("inner"), given(parameters));
+        let step = Step::named(id("inner"), given(&parameters));
         bench
             .engine
             .register(parallel_of("wrong", vec![step]), "wrong")
@@ -407,7 +407,7 @@ async fn named_parts_get_what_they_are_given() {
     assert!(run.children.is_empty());
 }
 
-fn given(values: Value) -> serde_json::Map<String, Value> {
+fn given(values: &Value) -> serde_json::Map<String, Value> {
     values.as_object().cloned().unwrap()
 }
 
