@@ -71,7 +71,7 @@ fn console(json: bool) -> Console {
     if json {
         Console::new(std::io::stderr(), None)
     } else {
-        wiring::standard_output()
+        Console::new(std::io::stdout(), None)
     }
 }
 
