@@ -14,6 +14,7 @@ use engine::parameters::from_texts;
 use engine::{Engine, Trigger, Which};
 use model::run::{RunId, RunRecord, RunState, StagePreview};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
 
 use crate::wiring::Host;
 use crate::{Failure, ending, logs, say};
@@ -158,7 +159,13 @@ async fn follow(host: &Host, id: &RunId, arguments: &RunArgs) -> anyhow::Result<
     let mut progress = Progress::new(arguments.quiet || arguments.json);
     let mut follow = host.engine.follow_run(id).context("the run is gone")?;
     let interrupts = signal(SignalKind::interrupt()).context("cannot hear interrupts")?;
-    tokio::spawn(heed(interrupts, Arc::clone(&host.engine), id.clone()));
+    let saying = Arc::new(Mutex::new(()));
+    tokio::spawn(heed(
+        interrupts,
+        Arc::clone(&host.engine),
+        id.clone(),
+        Arc::clone(&saying),
+    ));
     let mut last = None;
     let asked = Arc::new(AtomicU8::new(ending::CANCELLED));
     let ends = signal(SignalKind::terminate()).context("cannot hear signals")?;
@@ -172,6 +179,8 @@ async fn follow(host: &Host, id: &RunId, arguments: &RunArgs) -> anyhow::Result<
         progress.show(&record);
         last = Some(record);
     }
+    // What an interrupt says comes out before the end.
+    drop(saying.lock().await);
     progress.end();
     let mut record = last.context("the run is gone")?;
     if progress.tells() {
@@ -193,13 +202,16 @@ async fn end_in_order(mut ends: Signal, engine: Arc<Engine>, run: RunId, asked: 
     }
 }
 
-/// The first interrupt cancels the run, which puts away in order what it has under way; the second ends the process, whatever it does by then.
-async fn heed(mut interrupts: Signal, engine: Arc<Engine>, run: RunId) {
+/// The first interrupt cancels the run, which puts away in order what it has under way; the second ends the process, whatever it does by then. `saying` is held while the
+/// first is told.
+async fn heed(mut interrupts: Signal, engine: Arc<Engine>, run: RunId, saying: Arc<Mutex<()>>) {
     if interrupts.recv().await.is_some() {
+        let saying = saying.lock_owned().await;
         let _over_already = engine.cancel(&run);
         // Nobody may read it, which must not keep the second one from being heard.
-        tokio::task::spawn_blocking(|| {
+        tokio::task::spawn_blocking(move || {
             crate::complain("interrupted: the run ends in order; once more ends it at once");
+            drop(saying);
         });
     }
     if interrupts.recv().await.is_some() {

@@ -31,7 +31,7 @@ async fn run(reply: Reply, options: &str) -> Ran {
 
 fn spec(up: &Upstream, options: &str) -> String {
     format!(
-        "source: {{type: http, url: 'http://{}/data'{options}}}\nsinks: [{{type: file, path: out.ndjson}}]\nerrors: {{retry: {{first: 1ms, max_delay: 5ms, max_retries: 3}}}}\n",
+        "source: {{type: http, url: 'http://{}/data'{options}}}\nsinks: [{{type: file, path: out.ndjson}}]\nerrors: {{retry: {{first: 1ms, max_delay: 1s, max_retries: 3}}}}\n",
         up.host
     )
 }

@@ -62,7 +62,7 @@ sequential:
         "{}",
         said[5]
     );
-    assert_eq!(said[6], format!("10:41: {needed}"));
+    assert_eq!(said[6], format!("10:43: {needed}"));
     let many = said_of(
         &format!("parallel: {{pipelines: [{}many]}}", "many, ".repeat(10)),
         &known,
