@@ -1,4 +1,4 @@
-//! Two lanes for calls. Every call begins where its request is served; one that has used more CPU than [`PATIENCE`] moves to
+//! Two lanes for calls. Every call begins where its request is served; one that has used more CPU than its [`Kind`](crate::call::Kind) has patience for moves to
 //! threads of low priority, so that a few heavy or hostile calls cannot slow down the many short ones. There, plugins share
 //! alike: however many long calls a plugin has, it runs no more of them at a time than there are threads. Deadlines are kept by
 //! the caller, on the fast lane.
@@ -16,8 +16,6 @@ use tokio::sync::Semaphore;
 use crate::ongoing::Ongoing;
 use crate::runtime::SetupError;
 
-/// CPU time a call may use on the fast lane. A short call takes some 10 µs.
-const PATIENCE: Duration = Duration::from_millis(1);
 /// Niceness of the slow lane: 19 gets about 1.5 % of a core that others want, and all of one that they do not.
 const NICE: i32 = 19;
 
@@ -102,7 +100,7 @@ async fn in_turns<F: Future>(turns: Arc<Semaphore>, mut future: Pin<Box<F>>) -> 
     .await
 }
 
-/// Polls until the future is done, or has used up what it may, or has used up [`PATIENCE`] (none). A poll takes a millisecond at
+/// Polls until the future is done, or has used up what it may, or has to leave the fast lane (none). A poll takes a millisecond at
 /// most here, so the time on the clock is near enough to the CPU time, and cheaper to read.
 async fn while_short<R>(
     ongoing: &Ongoing,
@@ -117,7 +115,7 @@ async fn while_short<R>(
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => match ongoing.overused() {
                 Some(fault) => Poll::Ready(Some(Err(fault))),
-                None if ongoing.used() > PATIENCE => Poll::Ready(None),
+                None if ongoing.is_long() => Poll::Ready(None),
                 None => Poll::Pending,
             },
         }

@@ -27,6 +27,8 @@ pub(crate) struct Ongoing {
     pub(crate) cause: Cause,
     /// The limit on its time.
     name: Limit,
+    /// CPU time it may use on the fast lane.
+    patience: Duration,
     begin: Duration,
     still: Mutex<Still>,
     goes_on: Notify,
@@ -67,6 +69,7 @@ impl Ongoing {
             shared: Arc::clone(shared),
             cause,
             name: kind.deadline(),
+            patience: kind.patience(),
             begin: shared.host.ports.clock.monotonic(),
             still: Mutex::default(),
             goes_on: Notify::new(),
@@ -195,6 +198,11 @@ impl Ongoing {
     /// What the call used so far.
     pub(crate) fn used(&self) -> Duration {
         Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+
+    /// Has it used so much that it is to leave the fast lane?
+    pub(crate) fn is_long(&self) -> bool {
+        self.used() > self.patience
     }
 
     /// The fault of a call that has used more than it may.

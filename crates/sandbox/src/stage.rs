@@ -42,7 +42,7 @@ impl Stage {
         run: Run<ResourceAny>,
     ) -> Result<Self, StageError> {
         plugin.check_input(given)?;
-        let ongoing = Ongoing::new(&plugin.shared, Kind::Call, cause.clone());
+        let ongoing = Ongoing::new(&plugin.shared, Kind::Stage, cause.clone());
         let work = work(&plugin, &ongoing, given, run);
         let making = Arc::clone(&plugin);
         let opening = Box::pin(async move {
@@ -70,7 +70,7 @@ impl Stage {
         if self.held.is_none() {
             return Err(over());
         }
-        let ongoing = Ongoing::new(&self.plugin.shared, Kind::Call, self.cause.clone());
+        let ongoing = Ongoing::new(&self.plugin.shared, Kind::Stage, self.cause.clone());
         // Before the instance is touched: a stage that gets no turn may be asked again.
         let turn = turn(&self.plugin, &ongoing).await?;
         let Some((mut instance, resource)) = self.held.take() else {
@@ -151,7 +151,7 @@ fn over() -> Fault {
 fn work<R>(plugin: &Loaded, ongoing: &Arc<Ongoing>, given: usize, run: Run<R>) -> Work<R> {
     Work {
         given,
-        ..Kind::Call.work(&plugin.shared, ongoing, run)
+        ..Kind::Stage.work(&plugin.shared, ongoing, run)
     }
 }
 
