@@ -88,6 +88,32 @@ pub enum SpecError {
     Store(#[from] StoreError),
 }
 
+/// Why a pipeline was not deleted.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DeleteError {
+    /// Others are made of it, or go on with its records.
+    #[error("pipeline {id} is named by {}; change or delete them first", names(.by))]
+    Needed {
+        /// The pipeline.
+        id: PipelineId,
+        /// Those that name it, in order.
+        by: Vec<PipelineId>,
+    },
+    /// Its file could not be removed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// At most ten of them.
+fn names(ids: &[PipelineId]) -> String {
+    let (shown, rest) = ids.split_at(ids.len().min(10));
+    let shown: Vec<_> = shown.iter().map(PipelineId::as_str).collect();
+    match rest.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 fn summary(problems: &[Problem]) -> String {
     match problems {
         [] => "it does not fit".into(),
@@ -191,13 +217,13 @@ impl Discovery {
     /// Removes a pipeline and its file, or a file that failed, by what its name says. Runs under way go on; versions stay known. False: there is none.
     ///
     /// # Errors
-    /// The file could not be removed; nothing has changed then.
-    pub async fn delete(self: &Arc<Self>, id: &str) -> Result<bool, StoreError> {
+    /// Another pipeline names it, or the file could not be removed; nothing has changed then.
+    pub async fn delete(self: &Arc<Self>, id: &str) -> Result<bool, DeleteError> {
         let (this, id) = (Arc::clone(self), id.to_owned());
         let work = async move { this.delete_now(&id).await };
         match tokio::spawn(work.in_current_span()).await {
             Ok(done) => done,
-            Err(e) => Err(broke_off(e)),
+            Err(e) => Err(broke_off(e).into()),
         }
     }
 
@@ -277,11 +303,18 @@ impl Discovery {
         }
     }
 
-    async fn delete_now(&self, id: &str) -> Result<bool, StoreError> {
+    async fn delete_now(&self, id: &str) -> Result<bool, DeleteError> {
         let _turn = self.turn.lock().await;
         let Some(found) = self.find(id) else {
             return Ok(false);
         };
+        if let Some(registered) = &found.registered {
+            let id = registered.pipeline.id.clone();
+            let by = self.users(&id);
+            if !by.is_empty() {
+                return Err(DeleteError::Needed { id, by });
+            }
+        }
         if let Some(file) = found.file {
             self.store.remove(file.clone()).await?;
             lock(&self.files).remove(&file);
@@ -290,6 +323,13 @@ impl Discovery {
             self.engine.remove(&registered.pipeline.id);
         }
         Ok(true)
+    }
+
+    /// The other pipelines whose runs need this one.
+    fn users(&self, id: &PipelineId) -> Vec<PipelineId> {
+        let all = self.engine.pipelines().into_iter().map(|r| r.pipeline);
+        let others = all.filter(|p| p.id != *id && spec::uses(p).contains(&id));
+        others.map(|p| p.id.clone()).collect()
     }
 
     /// Reads a spec; what it may name is what there is, and `beside`.

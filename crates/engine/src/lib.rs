@@ -73,7 +73,7 @@ use supervision::Supervisor;
 pub use bus::LocalBus;
 pub use catalog::Target;
 pub use dependencies::{DependencyState, DependencyStatus};
-pub use discovery::{Discovery, Listed, Put, SpecError};
+pub use discovery::{DeleteError, Discovery, Listed, Put, SpecError};
 pub use error::{AddError, ManageError, ValvesError};
 pub use exchange::Switchboard;
 pub use fetch::{fetch, raw_github_url};

@@ -326,8 +326,22 @@ async fn versions_stay_over_restarts_and_removals() {
         let answer = server.get(&format!("/api/v1/pipelines/{path}")).await;
         assert_eq!(answer.status, 404, "{path}: {}", answer.text());
     }
-    let gone = server.call("DELETE", "/api/v1/pipelines/a").await;
-    assert_eq!(gone.status, 200, "{}", gone.text());
+    let whole = "id: whole\nsequential: {pipelines: [a]}\n";
+    let made = send_spec(&server, "POST", "/api/v1/pipelines", whole).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let needed = server.call("DELETE", "/api/v1/pipelines/a").await;
+    assert_eq!(needed.status, 409, "{}", needed.text());
+    assert!(
+        needed.text().contains("named by whole"),
+        "{}",
+        needed.text()
+    );
+    assert!(file.exists());
+    for id in ["whole", "a"] {
+        let path = format!("/api/v1/pipelines/{id}");
+        let gone = server.call("DELETE", &path).await;
+        assert_eq!(gone.status, 200, "{}", gone.text());
+    }
     assert!(!file.exists());
     assert_eq!(
         server.call("DELETE", "/api/v1/pipelines/a").await.status,

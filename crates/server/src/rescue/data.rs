@@ -1,7 +1,7 @@
 //! What goes wrong with pipelines and their runs.
 
 use engine::spec::Problem as SpecProblem;
-use engine::{BackfillError, RegisterError, SpecError, SubmitError};
+use engine::{BackfillError, DeleteError, RegisterError, SpecError, SubmitError};
 use http::StatusCode;
 use model::stage::Misfit;
 use serde_json::{Value, json};
@@ -55,6 +55,16 @@ pub(crate) fn of_spec(error: &SpecError) -> (&'static str, String) {
 pub(crate) fn problems(found: &[SpecProblem]) -> Value {
     let one = |p: &SpecProblem| json!({"line": p.line, "column": p.column, "pointer": p.pointer, "message": p.message});
     found.iter().map(one).collect()
+}
+
+/// A pipeline that was not deleted.
+pub(crate) fn delete(error: &DeleteError) -> Problem {
+    match error {
+        DeleteError::Needed { .. } => {
+            Problem::new(StatusCode::CONFLICT, "needed", error.to_string())
+        }
+        DeleteError::Store(e) => store(e),
+    }
 }
 
 /// A run that there is not.

@@ -88,7 +88,7 @@ pub(super) fn get(call: &Call) -> Answer {
 /// `DELETE /api/v1/pipelines/{id}`.
 pub(super) async fn delete(call: &Call) -> Answer {
     let removed = call.app.config.pipelines.delete(&call.id).await;
-    if !removed.map_err(|e| rescue::store(&e))? {
+    if !removed.map_err(|e| rescue::delete(&e))? {
         return Err(missing(&call.id));
     }
     let message = format!("pipeline {} is deleted", call.id);

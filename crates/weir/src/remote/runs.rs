@@ -74,6 +74,7 @@ pub(super) async fn list(
                 "id",
                 "pipeline",
                 "version",
+                "window",
                 "submitted",
                 "took",
                 "state",
@@ -85,16 +86,25 @@ pub(super) async fn list(
     Ok(())
 }
 
-fn row(run: &Value) -> [String; 7] {
+fn row(run: &Value) -> [String; 8] {
     [
         cell(&run["id"]),
         cell(&run["pipeline"]),
         cell(&run["version"]),
-        cell(&run["submitted_at"]),
+        cell(at(run, "/window/label")),
+        seconds(&cell(&run["submitted_at"])),
         took(run),
         cell(&run["state"]),
         items(&run["error"]).first().map(cell).unwrap_or_default(),
     ]
+}
+
+/// An instant without what is smaller than a second.
+fn seconds(instant: &str) -> String {
+    match instant.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => instant.to_owned(),
+    }
 }
 
 fn took(run: &Value) -> String {
