@@ -7,9 +7,10 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::actors::stamp;
 use crate::server::command;
 use crate::wait::{PATIENCE, Stopwatch};
 
@@ -154,6 +155,25 @@ impl Bench {
     /// Writes the spec `p.pipeline.yaml`.
     pub fn spec(&self, spec: &str) {
         fs::write(self.path("p.pipeline.yaml"), spec).expect("a file");
+    }
+
+    /// The plugin `stage` of version 1.0.0, whose stages do what their `config` says, and its file.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        let manifest = json!({"id": "stage", "version": "1.0.0"});
+        let path = self.path("stage.wasm");
+        fs::write(&path, stamp("stage", &manifest)).expect("a place for the plugin");
+        path.to_string_lossy().into_owned()
+    }
+
+    /// Runs a spec with a stage of [`Bench::actor`] that breaks the contract: the run fails, names the plugin and what it did, and nothing shows in `out.ndjson`.
+    pub fn broken(&self, spec: &str, plugin: &str, words: &str) {
+        let (code, record) = self.record(spec, &["--plugin", plugin]);
+        let said = record["error"].to_string();
+        assert_eq!(code, 1, "{spec}: {record:#}");
+        let told = said.contains(words) && said.contains("stage@1.0.0");
+        assert!(told, "{spec}: {said}");
+        assert!(!self.path("out.ndjson").exists(), "{spec}");
     }
 
     /// Runs it, and reads the run.

@@ -55,7 +55,7 @@ fn context(folder: &Path) -> Context {
         }),
         record_bytes: 16 << 20,
         parsed_next: false,
-        secrets: Vec::new().into(),
+        secrets: Arc::default(),
         progress: Arc::default(),
         notes: Arc::new(model::stage::Unheard),
     }

@@ -61,7 +61,7 @@ fn context() -> Context {
         }),
         record_bytes: 16 << 20,
         parsed_next: false,
-        secrets: Vec::new().into(),
+        secrets: Arc::default(),
         progress: Arc::default(),
         notes: Arc::new(model::stage::Unheard),
     }

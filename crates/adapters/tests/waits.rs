@@ -89,7 +89,7 @@ async fn a_source_waits_by_the_timer_of_its_host() {
         }),
         record_bytes: 1 << 20,
         parsed_next: false,
-        secrets: Vec::new().into(),
+        secrets: Arc::default(),
         progress: Arc::default(),
         notes: Arc::new(Unheard),
     };

@@ -134,11 +134,11 @@ pub(crate) struct Runs {
     pub(crate) lane: Lane,
     /// How many may move data at once.
     pub(crate) turns: Arc<Semaphore>,
+    /// The same, as a number.
+    pub(crate) at_once: usize,
     pub(crate) keep: Option<Keep>,
     /// When folders of runs were looked through last, in monotonic time.
     pub(crate) swept: Mutex<Option<Duration>>,
-    /// The same, as a number.
-    pub(crate) at_once: usize,
     /// How many may be part of one.
     pub(crate) parts: usize,
     queue: usize,

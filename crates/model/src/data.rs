@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::BoxFuture;
 use crate::error::Fault;
+use crate::text::clipped;
 
 /// How the bytes of a batch are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,21 @@ pub struct Reject {
     pub index: u32,
     /// Why, at most 1 KiB. Empty, from a transform only: it is left out on purpose, as a filter does, and counts as no error.
     pub reason: String,
+}
+
+impl Reject {
+    /// Most bytes of a reason (`types.wit`).
+    const REASON_BYTES: usize = 1024;
+
+    /// The record at this place, for this reason, which is cut to what may be kept of one.
+    #[must_use]
+    pub fn new(place: usize, reason: impl Into<String>) -> Self {
+        Self {
+            // A batch counts its records in 32 bits.
+            index: u32::try_from(place).unwrap_or(u32::MAX),
+            reason: clipped(reason.into(), Self::REASON_BYTES),
+        }
+    }
 }
 
 /// The half-open span of time [start, end) that a run covers; both RFC 3339 with offset.

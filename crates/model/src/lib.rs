@@ -24,6 +24,7 @@ pub mod redact;
 pub mod run;
 pub mod settings;
 pub mod stage;
+pub mod text;
 pub mod valves;
 
 /// A boxed future that may be sent to another thread: what the ports return, so that they stay object-safe.

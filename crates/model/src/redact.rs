@@ -6,12 +6,32 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::error::Fault;
 
 /// What stands in place of a secret.
 const MASK: &str = "***";
 /// Shorter ones are not looked for: they would hide ordinary words.
 const SHORTEST: usize = 4;
+/// What a form or a query encodes: `application/x-www-form-urlencoded`, but for the space, which is `+` there.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'*')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_');
+/// What the path of a URL encodes (URL Standard, path percent-encode set).
+const PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
 
 /// Secrets that one version of a plugin, or one stage of a run, was given.
 #[derive(Default)]
@@ -29,11 +49,15 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Remembers a secret, also as it stands in quotes; of one with several lines, each line too.
+    /// Remembers a secret, also as it stands in quotes and in a URL; of one with several lines, each line too.
     pub fn learn(&self, secret: &str) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let trimmed = secret.trim();
         let escaped = secret.escape_debug().to_string();
-        let whole = [secret, secret.trim(), &escaped];
+        let in_query = utf8_percent_encode(trimmed, FORM).to_string();
+        let in_query = in_query.replace("%20", "+");
+        let in_path = utf8_percent_encode(trimmed, PATH).to_string();
+        let whole = [secret, trimmed, &escaped, &in_query, &in_path];
         let pieces = secret.lines().map(str::trim).chain(whole);
         for piece in pieces {
             let is_long = piece.chars().count() >= SHORTEST;
@@ -55,6 +79,14 @@ impl Secrets {
     #[must_use]
     pub fn longest(&self) -> usize {
         self.longest.load(Ordering::Acquire)
+    }
+
+    /// Would this piece of a URL's path tell a secret, or a part of one? Pieces shorter than secrets may be do not.
+    #[must_use]
+    pub fn touch(&self, piece: &str) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |secret: &str| secret.contains(piece) || piece.contains(secret);
+        piece.chars().count() >= SHORTEST && known.iter().any(|secret| told(secret))
     }
 
     /// The text without secrets.
@@ -139,6 +171,16 @@ mod tests {
         assert_eq!(secrets.redact(&format!("{:?}", "pass\"word")), "\"***\"");
         let fault = Fault::Denied("no pass\"word".into());
         assert_eq!(secrets.redacted(fault), Fault::Denied("no ***".into()));
+    }
+
+    #[test]
+    fn secrets_are_masked_in_urls_and_pieces_of_paths() {
+        let secrets = Secrets::default();
+        secrets.learn("a b&c/d");
+        assert_eq!(secrets.redact("?k=a+b%26c%2Fd"), "?k=***");
+        assert_eq!(secrets.redact("/v1/a%20b&c/d"), "/v1/***");
+        assert!(secrets.touch("a%20b&c") && secrets.touch("xa%20b&c/dx"));
+        assert!(!secrets.touch("a%2") && !secrets.touch("v1/x"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::access::Access;
 use crate::data::{Batch, Encoding, Opening, Reader, Transformer, Writer};
 use crate::error::Fault;
 use crate::id::PipelineId;
+use crate::redact::Secrets;
 use crate::run::RunId;
 
 /// What a kind of stage says of itself, for the published schema, lists and the guide.
@@ -59,8 +60,9 @@ pub struct Context {
     pub record_bytes: u64,
     /// Does a native stage right after this source parse every record, and reject what is no JSON? Then the source need not look inside as well. False is always safe.
     pub parsed_next: bool,
-    /// What references in its options stand for. No message may hold one.
-    pub secrets: Arc<[String]>,
+    /// What references in its options stand for. The run takes them out of all that the stage says; a stage teaches what else has to be, and takes them out by itself of what
+    /// it cuts.
+    pub secrets: Arc<Secrets>,
     /// How far a source is, for progress.
     pub progress: Arc<Progress>,
     /// What it tells the run that it works for.

@@ -20,9 +20,6 @@ use crate::ongoing::Ongoing;
 use crate::plugin::Loaded;
 use crate::usage::add;
 
-/// Most bytes of a reject's reason that are kept (`types.wit`).
-const REASON: usize = 1024;
-
 /// An open resource in an instance that nobody else uses.
 pub(crate) struct Stage {
     plugin: Arc<Loaded>,
@@ -289,11 +286,6 @@ fn check_rejects(mut rejects: Vec<Reject>, given: u32) -> Result<Vec<Reject>, St
         if one.index == next.index {
             return Err(format!("it rejected record {} twice", one.index));
         }
-    }
-    for reject in &mut rejects {
-        let end = reject.reason.floor_char_boundary(REASON);
-        reject.reason.truncate(end);
-        reject.reason.shrink_to_fit();
     }
     Ok(rejects)
 }

@@ -21,7 +21,7 @@ pub(super) fn context(folder: &Path) -> Context {
         }),
         record_bytes: 1 << 20,
         parsed_next: false,
-        secrets: Vec::new().into(),
+        secrets: Arc::default(),
         progress: Arc::new(Progress::default()),
         notes: Arc::new(model::stage::Unheard),
     }

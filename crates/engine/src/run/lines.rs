@@ -1,4 +1,4 @@
-//! NDJSON batches as bytes: cut, picked from, joined. Lines are counted and copied, never parsed.
+//! NDJSON batches as bytes: cut, picked from, joined. Lines are counted and copied, and parsed only where [`sound`] is asked for JSON.
 
 use bytes::{Bytes, BytesMut};
 use model::data::{Batch, Encoding};
@@ -34,33 +34,58 @@ pub(super) fn take(batch: &mut Batch, records: u32, bytes: usize) -> Batch {
     }
 }
 
-/// A batch without the lines that are no JSON, and those lines with their places and what is wrong with each.
-pub(super) fn without_broken(batch: Batch) -> (Batch, Vec<(u32, Bytes, String)>) {
-    if batch.encoding != Encoding::Ndjson {
+/// A record that may not go on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unsound {
+    /// Its place in the batch it came in.
+    pub(super) place: u32,
+    pub(super) record: Bytes,
+    /// What is wrong with it.
+    pub(super) reason: String,
+}
+
+/// A batch without the records of more than so many bytes and, where they are to be JSON, without those that are none; and these.
+pub(super) fn sound(batch: Batch, most: u64, json: bool) -> (Batch, Vec<Unsound>) {
+    let some_large = batch.data.len() as u64 > most;
+    if batch.encoding != Encoding::Ndjson || !(some_large || json) {
         return (batch, Vec::new());
     }
     // UTF-8 is looked at once for all of them, which is much faster.
-    let text = std::str::from_utf8(&batch.data).is_ok();
-    let mut broken = Vec::new();
+    let is_text = !json || std::str::from_utf8(&batch.data).is_ok();
+    let mut unsound = Vec::new();
     let mut at = 0;
     for (place, line) in (0_u32..).zip(batch.data.split_inclusive(|b| *b == b'\n')) {
         let next = at + line.len();
-        let wrong = match serde_json::from_slice::<IgnoredAny>(line) {
-            Err(error) => Some(error.to_string().replace(" at line 1 column ", " at byte ")),
-            Ok(_) if !text => std::str::from_utf8(line).err().map(|e| e.to_string()),
-            Ok(_) => None,
+        let reason = match line.len() as u64 {
+            bytes if bytes > most.saturating_add(1) => Some(format!(
+                "the record it made has {bytes} bytes; limits.record_bytes allows {most}"
+            )),
+            _ if json => no_json(line, is_text),
+            _ => None,
         };
-        if let Some(wrong) = wrong {
-            broken.push((place, batch.data.slice(at..next), wrong));
-        }
+        unsound.extend(reason.map(|reason| Unsound {
+            place,
+            record: batch.data.slice(at..next),
+            reason,
+        }));
         at = next;
     }
-    if broken.is_empty() {
-        return (batch, broken);
+    if unsound.is_empty() {
+        return (batch, unsound);
     }
-    let places: Vec<u32> = broken.iter().map(|(place, ..)| *place).collect();
+    let places: Vec<u32> = unsound.iter().map(|u| u.place).collect();
     let (_, sound) = split(&batch, &places);
-    (sound, broken)
+    (sound, unsound)
+}
+
+/// Why a line is no JSON; none where it is.
+fn no_json(line: &[u8], is_text: bool) -> Option<String> {
+    let wrong = match serde_json::from_slice::<IgnoredAny>(line) {
+        Err(error) => error.to_string().replace(" at line 1 column ", " at byte "),
+        Ok(_) if is_text => return None,
+        Ok(_) => std::str::from_utf8(line).err()?.to_string(),
+    };
+    Some(format!("the record it made is no JSON: {wrong}"))
 }
 
 /// The records at these places, which are in order, and the others.
@@ -117,36 +142,6 @@ pub(super) fn pick(data: &[u8], places: impl IntoIterator<Item = u32>) -> Vec<(u
         }
     }
     picked
-}
-
-/// A batch without the records that are larger than this, and those records with their places.
-pub(super) fn without_large(batch: Batch, most: u64) -> (Batch, Vec<(u32, Bytes)>) {
-    if batch.data.len() as u64 <= most || batch.encoding != Encoding::Ndjson {
-        return (batch, Vec::new());
-    }
-    let mut large = Vec::new();
-    let mut kept = BytesMut::new();
-    let mut count = 0;
-    let mut at = 0;
-    for (place, line) in (0_u32..).zip(batch.data.split_inclusive(|b| *b == b'\n')) {
-        let next = at + line.len();
-        if line.len() as u64 > most.saturating_add(1) {
-            large.push((place, batch.data.slice(at..next)));
-        } else {
-            kept.extend_from_slice(line);
-            count += 1;
-        }
-        at = next;
-    }
-    if large.is_empty() {
-        return (batch, large);
-    }
-    let batch = Batch {
-        encoding: batch.encoding,
-        count,
-        data: kept.freeze(),
-    };
-    (batch, large)
 }
 
 /// Small batches gathered until they are worth a step of their own.
@@ -234,30 +229,51 @@ mod tests {
     }
 
     #[test]
-    fn records_are_picked_and_large_ones_taken_out() {
+    fn records_are_picked() {
         let data = b"a\nbb\nccc\n";
         assert_eq!(pick(data, [0, 2]), [(0, &b"a"[..]), (2, &b"ccc"[..])]);
         assert_eq!(pick(data, [2, 7]).len(), 1);
-        let (kept, large) = without_large(batch("a\nbb\nccc\nd\n"), 2);
-        assert_eq!((kept.count, &kept.data[..]), (3, &b"a\nbb\nd\n"[..]));
-        assert_eq!(large, [(2, Bytes::from_static(b"ccc\n"))]);
-        let (kept, large) = without_large(batch("a\nbb\n"), 2);
-        assert_eq!((kept.count, large.len()), (2, 0));
     }
 
     #[test]
-    fn lines_that_are_no_json_are_taken_out() {
-        let (sound, broken) = without_broken(batch("1\n{\n{\"a\":[]}\n\n2 3\n"));
-        assert_eq!((sound.count, &sound.data[..]), (2, &b"1\n{\"a\":[]}\n"[..]));
-        let places: Vec<_> = broken.iter().map(|(place, ..)| *place).collect();
-        assert_eq!(places, [1, 3, 4]);
-        let (whole, none) = without_broken(batch("1\n2\n"));
-        assert_eq!((whole.count, none.len()), (2, 0));
-        let bad = Batch {
-            data: Bytes::from_static(b"\"\xff\"\n\"x\"\n"),
-            ..batch("1\n2\n")
+    fn records_too_large_or_no_json_are_taken_out_with_their_places() {
+        let check = |data: &'static [u8], most, json, kept: &[u8], out: &[(u32, &str)]| {
+            let count = u32::try_from(lines(data).count()).unwrap();
+            let batch = Batch {
+                count,
+                data: Bytes::from_static(data),
+                ..empty()
+            };
+            let (sound, unsound) = sound(batch, most, json);
+            assert_eq!(sound.data[..], *kept);
+            assert_eq!(sound.count as usize, lines(kept).count());
+            assert_eq!(unsound.len(), out.len(), "{unsound:?}");
+            for (unsound, (place, reason)) in unsound.iter().zip(out) {
+                let record = lines(data).nth(*place as usize).unwrap();
+                assert_eq!(
+                    (unsound.place, unsound.record.trim_ascii_end()),
+                    (*place, record)
+                );
+                assert!(unsound.reason.contains(reason), "{unsound:?}");
+            }
         };
-        assert_eq!(without_broken(bad).0.data[..], b"\"x\"\n"[..]);
+        check(b"a\nbb\n", 2, false, b"a\nbb\n", &[]);
+        let large = "has 4 bytes; limits.record_bytes allows 2";
+        check(b"a\nbb\nccc\nd\n", 2, false, b"a\nbb\nd\n", &[(2, large)]);
+        check(b"1\n2\n", 9, true, b"1\n2\n", &[]);
+        let none = "is no JSON: ";
+        let out = [(1, none), (3, none), (4, none)];
+        check(
+            b"1\n{\n{\"a\":[]}\n\n2 3\n",
+            99,
+            true,
+            b"1\n{\"a\":[]}\n",
+            &out,
+        );
+        check(b"\"\xff\"\n\"x\"\n", 99, true, b"\"x\"\n", &[(0, none)]);
+        // A place is that in the batch as it came, whatever else is wrong with it.
+        let both = [(0, large), (2, none)];
+        check(b"123\n1\n{\n2\n", 2, true, b"1\n2\n", &both);
     }
 
     #[test]

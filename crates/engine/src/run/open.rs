@@ -42,8 +42,6 @@ pub(super) struct Opener<K: ?Sized> {
     pub(super) meter: Arc<Meter>,
     config: String,
     kind: What<K>,
-    /// What references in the options stand for.
-    secrets: Arc<Secrets>,
     context: Context,
     window: Option<Window>,
     batch: u32,
@@ -81,7 +79,6 @@ impl<K: ?Sized> Clone for Opener<K> {
             meter: Arc::clone(&self.meter),
             config: self.config.clone(),
             kind: self.kind.clone(),
-            secrets: Arc::clone(&self.secrets),
             context: self.context.clone(),
             window: self.window.clone(),
             batch: self.batch,
@@ -289,15 +286,13 @@ impl Openers<'_> {
         };
         let meter = planned.meter(said);
         let options = asked(self, planned).await?;
-        let (config, given) = self.filled(planned, options).await?;
-        let secrets = Secrets::default();
-        given.iter().for_each(|secret| secrets.learn(secret));
+        let secrets = Arc::default();
+        let config = self.filled(planned, options, &secrets).await?;
         let window = planned.values.window.as_ref();
         Ok(Opener {
             config,
             kind,
-            secrets: Arc::new(secrets),
-            context: self.context(&meter, given),
+            context: self.context(&meter, secrets),
             window: window.and_then(|w| {
                 Some(Window {
                     start: w.start.clone()?,
@@ -320,7 +315,7 @@ impl Openers<'_> {
         Ok(held)
     }
 
-    fn context(&self, meter: &Meter, secrets: Vec<String>) -> Context {
+    fn context(&self, meter: &Meter, secrets: Arc<Secrets>) -> Context {
         Context {
             pipeline: self.job.pipeline.id.clone(),
             run: self.entry.id.clone(),
@@ -328,52 +323,48 @@ impl Openers<'_> {
             access: Arc::clone(&self.engine.ports.stages.access),
             record_bytes: self.job.pipeline.limits.record_bytes,
             parsed_next: false,
-            secrets: secrets.into(),
             progress: Arc::clone(&meter.progress),
             notes: Arc::new(StageNotes {
                 entry: Arc::clone(self.entry),
                 stage: Arc::clone(&meter.name),
+                secrets: Arc::clone(&secrets),
             }),
+            secrets,
         }
     }
 
-    /// The options with templates and references filled in, JSON text; and what the references stand for.
+    /// The options with templates and references filled in, JSON text. What the references stand for is added to the secrets.
     async fn filled(
         &self,
         planned: &Planned,
         options: Map<String, Value>,
-    ) -> Result<(String, Vec<String>), Failure> {
+        secrets: &Arc<Secrets>,
+    ) -> Result<String, Failure> {
         let values = Arc::clone(&planned.values);
-        let references = Arc::clone(&self.engine.ports.stages.references);
+        let noted = Noted {
+            references: Arc::clone(&self.engine.ports.stages.references),
+            secrets: Arc::clone(secrets),
+        };
         // References may read files.
-        let filling = tokio::task::spawn_blocking(move || {
-            let noted = Noted {
-                references: &*references,
-                given: Mutex::default(),
-            };
-            let filled = templates::fill(&options, &values, &noted)?;
-            Ok((
-                filled,
-                std::mem::take(&mut *crate::slot::lock(&noted.given)),
-            ))
-        });
+        let filling =
+            tokio::task::spawn_blocking(move || templates::fill(&options, &values, &noted));
         let filled = filling.await.map_err(|e| planned.fails(e.to_string()))?;
-        let (filled, given) = filled.map_err(|wrong: Vec<_>| planned.fails(listed(&wrong)))?;
-        Ok((Value::Object(filled).to_string(), given))
+        let filled = filled.map_err(|wrong| planned.fails(listed(&wrong)))?;
+        Ok(Value::Object(filled).to_string())
     }
 }
 
-/// References that note what they gave.
+/// References whose values are secrets from then on.
 #[derive(Debug)]
-struct Noted<'a> {
-    references: &'a dyn References,
-    given: Mutex<Vec<String>>,
+struct Noted {
+    references: Arc<dyn References>,
+    secrets: Arc<Secrets>,
 }
 
-impl References for Noted<'_> {
+impl References for Noted {
     fn get(&self, reference: &str) -> Result<String, String> {
         let value = self.references.get(reference)?;
-        crate::slot::lock(&self.given).push(value.clone());
+        self.secrets.learn(&value);
         Ok(value)
     }
 }
@@ -383,11 +374,12 @@ impl References for Noted<'_> {
 struct StageNotes {
     entry: Arc<Entry>,
     stage: Arc<str>,
+    secrets: Arc<Secrets>,
 }
 
 impl RunNotes for StageNotes {
     fn say(&self, line: &str) {
-        self.entry.say(&self.stage, line);
+        self.entry.say(&self.stage, &self.secrets.redact(line));
     }
 }
 
@@ -449,7 +441,7 @@ impl Opener<dyn SourceKind> {
             What::Native(kind) => kind.open(opening, self.context.clone()).await,
             What::Plugin { held, .. } => held.open_source(opening).await,
         };
-        masked(opened, &self.secrets, |stage| Box::new(stage))
+        masked(opened, &self.context.secrets, |stage| Box::new(stage))
     }
 }
 
@@ -460,7 +452,7 @@ impl Opener<dyn TransformKind> {
             What::Native(kind) => kind.open(config, self.context.clone()).await,
             What::Plugin { held, .. } => held.open_transform(config).await,
         };
-        masked(opened, &self.secrets, |stage| Box::new(stage))
+        masked(opened, &self.context.secrets, |stage| Box::new(stage))
     }
 
     pub(super) fn takes(&self) -> Takes {
@@ -492,7 +484,7 @@ impl Opener<dyn SinkKind> {
             What::Native(kind) => kind.open(config, self.context.clone()).await,
             What::Plugin { held, .. } => held.open_sink(config).await,
         };
-        masked(opened, &self.secrets, |stage| Box::new(stage))
+        masked(opened, &self.context.secrets, |stage| Box::new(stage))
     }
 
     pub(super) fn takes(&self) -> Takes {

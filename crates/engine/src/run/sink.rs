@@ -118,11 +118,8 @@ impl Drain {
                 "it has {} bytes, more than the plugin takes (input_bytes = {most})",
                 piece.data.len()
             );
-            let reject = Reject {
-                index: 0,
-                reason: what,
-            };
-            self.settle(&piece, vec![reject], flight).await?;
+            self.settle(&piece, vec![Reject::new(0, what)], flight)
+                .await?;
             return Ok(Step::Done(()));
         }
         let given = match self.opener.takes().wants(piece.encoding) {

@@ -11,7 +11,7 @@ use model::stage::SourceKind;
 
 use super::Failure;
 use super::flow::Flight;
-use super::lines::{empty, pick, without_broken, without_large};
+use super::lines::{empty, pick, sound};
 use super::meter::{Meter, add};
 use super::open::{Opener, fails};
 use super::plugin::Sizes;
@@ -158,7 +158,7 @@ impl Spring {
             .collect();
         let mut batch = pulled.batch;
         if self.is_plugin {
-            batch = self.sound(batch, flight, &mut kept);
+            batch = self.checked(batch, flight, &mut kept);
         }
         self.seen += u64::from(count);
         if kept.is_empty() {
@@ -191,25 +191,12 @@ impl Spring {
     }
 
     /// What may go on of what a plugin made: a native source sees to it by itself.
-    fn sound(&self, batch: Batch, flight: &Flight, kept: &mut Vec<Kept>) -> Batch {
-        let number = |index: u32| self.seen + u64::from(index) + 1;
-        let allowed = flight.limits.record_bytes;
-        let (batch, large) = without_large(batch, allowed);
-        for (index, record) in large {
-            let what = format!(
-                "it has {} bytes; limits.record_bytes allows {allowed}",
-                record.len()
-            );
-            kept.push(self.kept(number(index), what, record));
-        }
-        if !self.taken {
-            return batch;
-        }
-        let (batch, broken) = without_broken(batch);
-        for (index, record, wrong) in broken {
-            let what = format!("the record it made is no JSON: {wrong}");
-            kept.push(self.kept(number(index), what, record));
-        }
+    fn checked(&self, batch: Batch, flight: &Flight, kept: &mut Vec<Kept>) -> Batch {
+        let (batch, unsound) = sound(batch, flight.limits.record_bytes, self.taken);
+        kept.extend(unsound.into_iter().map(|u| {
+            let number = self.seen + u64::from(u.place) + 1;
+            self.kept(number, u.reason, u.record)
+        }));
         batch
     }
 

@@ -10,7 +10,7 @@ use model::stage::{Takes, TransformKind};
 
 use super::Failure;
 use super::flow::Flight;
-use super::lines::{pick, take, without_broken, without_large};
+use super::lines::{pick, sound, take};
 use super::meter::{Meter, add};
 use super::open::{Opener, fails};
 use super::plugin::Sizes;
@@ -307,26 +307,13 @@ impl Station {
 
     /// Records that became larger than one may be are rejected here, and of what a plugin made, what is no JSON. A native stage makes JSON.
     fn checked(&self, batch: Batch, place: u64, parcel: &mut Parcel, flight: &Flight) -> Batch {
-        let most = flight.limits.record_bytes;
-        let (batch, large) = without_large(batch, most);
-        self.meter_rejects(large.len());
-        for (index, record) in large {
-            let what = format!(
-                "the record it made has {} bytes; limits.record_bytes allows {most}",
-                record.len()
-            );
-            let place = place + u64::from(index);
-            parcel.rejects.push(self.rejected(place, what, &record));
-        }
-        if !(self.is_plugin && self.taken) {
-            return batch;
-        }
-        let (batch, broken) = without_broken(batch);
-        self.meter_rejects(broken.len());
-        for (index, record, wrong) in broken {
-            let what = format!("the record it made is no JSON: {wrong}");
-            let place = place + u64::from(index);
-            parcel.rejects.push(self.rejected(place, what, &record));
+        let json = self.is_plugin && self.taken;
+        let (batch, unsound) = sound(batch, flight.limits.record_bytes, json);
+        self.meter_rejects(unsound.len());
+        for u in unsound {
+            let place = place + u64::from(u.place);
+            let rejected = self.rejected(place, u.reason, &u.record);
+            parcel.rejects.push(rejected);
         }
         batch
     }

@@ -10,6 +10,7 @@ use model::ports::Clock;
 use model::run::{
     LogLine, MEMBERS, Member, RejectedRecord, RunId, RunRecord, RunState, StagePreview,
 };
+use model::text::clipped;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::rfc3339;
@@ -263,16 +264,12 @@ impl Entry {
         }
     }
 
-    pub(crate) fn log(&self, level: &'static str, stage: Option<&str>, mut message: String) {
-        if message.len() > LINE_BYTES {
-            message.truncate(message.floor_char_boundary(LINE_BYTES));
-            message.push('\u{2026}');
-        }
+    pub(crate) fn log(&self, level: &'static str, stage: Option<&str>, message: String) {
         let line = LogLine {
             at: rfc3339(self.clock.now()),
             level,
             stage: stage.map(Into::into),
-            message,
+            message: clipped(message, LINE_BYTES),
         };
         let log: &mut VecDeque<LogLine> = &mut lock(&self.record).record.log;
         if log.len() == LINES {

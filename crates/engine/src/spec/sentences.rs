@@ -1,10 +1,10 @@
 //! JSON Schema, checked in sentences for people: what is wrong, what was given, what is allowed, the nearest name. Which schema is for what is decided elsewhere.
 
-use model::stage::is_open;
 use std::collections::BTreeSet;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{PatternOptions, ValidationError, Validator};
+use model::stage::is_open;
 use serde_json::Value;
 
 use super::problems::Finding;

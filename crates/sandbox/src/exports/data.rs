@@ -160,9 +160,6 @@ impl From<batches::Batch> for Batch {
 
 impl From<batches::Reject> for Reject {
     fn from(reject: batches::Reject) -> Self {
-        Self {
-            index: reject.index,
-            reason: reject.reason,
-        }
+        Self::new(reject.index as usize, reject.reason)
     }
 }

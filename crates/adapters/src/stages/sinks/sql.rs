@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use model::data::{Batch, Encoding, Reject};
+use model::data::{Batch, Encoding};
 use model::error::Fault;
 use model::stage::Misfit;
 use schemars::JsonSchema;
@@ -12,9 +12,6 @@ use serde::{Deserialize, Serialize};
 pub(super) mod record;
 pub(super) mod rows;
 pub(super) mod survey;
-
-/// Longest reason of a reject, in bytes.
-const REASON: usize = 1_024;
 
 /// How records get into a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
@@ -111,18 +108,6 @@ pub(super) fn listed<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Strin
         (true, _) => "none".into(),
         (false, 0) => shown,
         (false, _) => format!("{shown} and {more} more"),
-    }
-}
-
-/// A reject with a reason that is not too long.
-pub(super) fn reject(index: usize, mut reason: String) -> Reject {
-    if reason.len() > REASON {
-        let end = (0..=REASON).rev().find(|&at| reason.is_char_boundary(at));
-        reason.truncate(end.unwrap_or(0));
-    }
-    Reject {
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-        reason,
     }
 }
 

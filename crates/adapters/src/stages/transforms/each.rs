@@ -45,17 +45,6 @@ pub(super) fn transformer(each: impl Each + 'static) -> Box<dyn Transformer> {
     Box::new(Records { each, expected: 0 })
 }
 
-/// The reason of a reject, cut to the 1 KiB it may have.
-pub(super) fn reason(text: impl Into<String>) -> String {
-    let mut text = text.into();
-    if text.len() > 1024 {
-        let cut = (0..=1020).rev().find(|&at| text.is_char_boundary(at));
-        text.truncate(cut.unwrap_or(0));
-        text.push('…');
-    }
-    text
-}
-
 impl<E: Each> Transformer for Records<E> {
     fn apply(&mut self, batch: Batch) -> BoxFuture<'_, Result<Transformed, Fault>> {
         Box::pin(async move { self.all(&batch) })
@@ -77,7 +66,7 @@ impl<E: Each> Records<E> {
         let mut out = Out::new(data, self.expected);
         let mut rejects = Vec::new();
         let mut count = 0_u32;
-        for (index, line) in (0_u32..).zip(Lines::of(data)) {
+        for (place, line) in Lines::of(data).enumerate() {
             if E::WRITES {
                 out.settle();
             }
@@ -108,10 +97,10 @@ impl<E: Each> Records<E> {
                     out.settle();
                     out.drop(line);
                     let reason = match became {
-                        Became::Rejected(text) => reason(text),
+                        Became::Rejected(text) => text,
                         _ => String::new(),
                     };
-                    rejects.push(Reject { index, reason });
+                    rejects.push(Reject::new(place, reason));
                 }
             }
         }

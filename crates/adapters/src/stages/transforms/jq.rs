@@ -17,7 +17,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::each::reason;
 use crate::stages::options;
 use crate::stages::record::Lines;
 
@@ -189,7 +188,7 @@ impl Filtering {
 
 fn gathered(answers: Vec<Answer>) -> Transformed {
     let (mut data, mut count, mut rejects) = (Vec::new(), 0_u32, Vec::new());
-    for (index, answer) in (0..).zip(answers) {
+    for (place, answer) in answers.into_iter().enumerate() {
         let reason = match answer {
             Answer::Record(record) => {
                 data.extend_from_slice(&record);
@@ -198,9 +197,9 @@ fn gathered(answers: Vec<Answer>) -> Transformed {
                 continue;
             }
             Answer::LeftOut => String::new(),
-            Answer::Rejected(text) => reason(text),
+            Answer::Rejected(text) => text,
         };
-        rejects.push(Reject { index, reason });
+        rejects.push(Reject::new(place, reason));
     }
     Transformed {
         batch: Batch {

@@ -1,17 +1,17 @@
 //! Credentials of a stage: where they go in a request, and that they stand in nothing else. A secret is only ever a value of a request.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use model::error::Fault;
+use model::redact::Secrets;
 use model::stage::Misfit;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
-
-/// Bytes of a value that is taken for a secret.
-const LEAST_SECRET: usize = 4;
 
 /// Who the stage says it is. Write secrets as references: `${env:NAME}` or `${file:path}`.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -65,68 +65,56 @@ impl Auth {
 }
 
 /// What identifies a stage, ready to be put into requests.
-#[derive(Default)]
 pub(super) struct Credentials {
     header: Option<(HeaderName, HeaderValue)>,
     query: Option<(String, String)>,
-    secrets: Vec<String>,
+    secrets: Arc<Secrets>,
 }
 
 impl Credentials {
-    /// Of a stage's `auth` and the headers it was given.
-    pub(super) fn new(auth: Option<&Auth>, headers: &HeaderMap) -> Result<Self, Fault> {
-        let mut own = match auth {
-            None => Self::default(),
+    /// Of a stage's `auth` and the headers it was given. What of them is secret is added to the stage's secrets.
+    pub(super) fn new(
+        auth: Option<&Auth>,
+        headers: &HeaderMap,
+        secrets: Arc<Secrets>,
+    ) -> Result<Self, Fault> {
+        let (mut header, mut query) = (None, None);
+        match auth {
+            None => {}
             Some(Auth::Bearer { token }) => {
-                Self::header(AUTHORIZATION, format!("Bearer {token}"), &[token])?
+                secrets.learn(token);
+                header = Some((AUTHORIZATION, secret_value(format!("Bearer {token}"))?));
             }
             Some(Auth::Basic { user, password }) => {
                 let both = STANDARD.encode(format!("{user}:{password}"));
-                let secrets = [password.as_str(), &both];
-                Self::header(AUTHORIZATION, format!("Basic {both}"), &secrets)?
+                secrets.learn(password);
+                secrets.learn(&both);
+                header = Some((AUTHORIZATION, secret_value(format!("Basic {both}"))?));
             }
             Some(Auth::ApiKey {
                 header: Some(name),
                 value,
                 ..
             }) => {
+                secrets.learn(value);
                 let name = header_name(name).map_err(Fault::Invalid)?;
-                Self::header(name, value.clone(), &[value])?
+                header = Some((name, secret_value(value.clone())?));
             }
-            Some(Auth::ApiKey { query, value, .. }) => Self {
-                header: None,
-                query: query.clone().map(|name| (name, value.clone())),
-                secrets: vec![value.clone()],
-            },
-        };
-        let sensitive = headers
-            .iter()
-            .filter(|(name, _)| is_sensitive(name.as_str()));
-        own.secrets.extend(
-            sensitive
-                .filter_map(|(_, v)| v.to_str().ok())
-                .map(str::to_owned),
-        );
-        let encoded: Vec<String> = own.secrets.iter().map(|s| encoded(s)).collect();
-        own.secrets.extend(encoded);
-        own.secrets.retain(|s| !s.is_empty());
-        // The longer first: a secret may be a part of another.
-        own.secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
-        own.secrets.dedup();
-        Ok(own)
-    }
-
-    fn header(name: HeaderName, value: String, secrets: &[&str]) -> Result<Self, Fault> {
-        let mut value = HeaderValue::try_from(value).map_err(|_| {
-            Fault::Invalid(
-                "the secret of `auth` holds a line end or another character that cannot stand in a header".into(),
-            )
-        })?;
-        value.set_sensitive(true);
+            Some(Auth::ApiKey {
+                query: name, value, ..
+            }) => {
+                secrets.learn(value);
+                query = name.clone().map(|name| (name, value.clone()));
+            }
+        }
+        let sensitive = headers.iter().filter(|(n, _)| is_sensitive(n.as_str()));
+        for value in sensitive.filter_map(|(_, value)| value.to_str().ok()) {
+            secrets.learn(value);
+        }
         Ok(Self {
-            header: Some((name, value)),
-            query: None,
-            secrets: secrets.iter().map(|s| (*s).to_owned()).collect(),
+            header,
+            query,
+            secrets,
         })
     }
 
@@ -147,40 +135,33 @@ impl Credentials {
         }
     }
 
-    /// Values that a stage got by reference are not shown either.
-    pub(super) fn and_secret(mut self, values: &[String]) -> Self {
-        // Shorter ones keep nothing secret, and would stand for half of every text.
-        let values = values.iter().map(|value| value.trim());
-        let values = values.filter(|value| value.len() >= LEAST_SECRET);
-        for value in values {
-            self.secrets.push(value.to_owned());
-            self.secrets.push(encoded(value));
-            self.secrets.push(in_path(value));
-        }
-        self.secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
-        self.secrets.dedup();
-        self
-    }
-
-    /// The path of a URL, with every part left out that is one of them, holds one, or stands in one.
+    /// The path of a URL, with every part left out that is one of the secrets, holds one, or stands in one.
     pub(super) fn path(&self, url: &Url) -> String {
-        let hidden = |part: &str| {
-            let told = |s: &String| s.contains(part) || part.contains(s.as_str());
-            part.len() >= LEAST_SECRET && self.secrets.iter().any(told)
-        };
         let parts = url.path().split('/');
-        let parts: Vec<_> = parts
-            .map(|part| if hidden(part) { "***" } else { part })
-            .collect();
-        parts.join("/")
+        let shown = parts.map(|part| {
+            if self.secrets.touch(part) {
+                "***"
+            } else {
+                part
+            }
+        });
+        shown.collect::<Vec<_>>().join("/")
     }
 
-    /// A text of the server's without them, should it repeat them.
-    pub(super) fn redact(&self, text: String) -> String {
-        self.secrets
-            .iter()
-            .fold(text, |text, secret| text.replace(secret.as_str(), "***"))
+    /// A text of the server's without secrets, should it repeat them.
+    pub(super) fn redact(&self, text: &str) -> String {
+        self.secrets.redact(text).into_owned()
     }
+}
+
+fn secret_value(value: String) -> Result<HeaderValue, Fault> {
+    let mut value = HeaderValue::try_from(value).map_err(|_| {
+        Fault::Invalid(
+            "the secret of `auth` holds a line end or another character that cannot stand in a header".into(),
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Sets a parameter of the query, once and at the end; `None` takes it out. The others stay as they were written.
@@ -201,16 +182,6 @@ pub(in crate::stages) fn set_query(url: &mut Url, name: &str, value: Option<&str
 
 fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
-
-/// As a part of a path has it.
-fn in_path(text: &str) -> String {
-    let mut url = Url::parse("http://h/").ok();
-    if let Some(url) = &mut url {
-        url.set_path(text);
-    }
-    let path = url.as_ref().map_or(text, Url::path);
-    path.trim_start_matches('/').to_owned()
 }
 
 fn is_sensitive(header: &str) -> bool {

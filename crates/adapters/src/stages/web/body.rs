@@ -240,9 +240,9 @@ pub(super) async fn start(mut body: HttpBody, headers: &HeaderMap) -> Vec<u8> {
 }
 
 /// A text of the server's as it may be shown: in one line, not too long, and without secrets, which are taken out before it is cut.
-pub(super) fn shown(bytes: &[u8], redact: impl FnOnce(String) -> String) -> String {
+pub(super) fn shown(bytes: &[u8], redact: impl FnOnce(&str) -> String) -> String {
     let first = bytes.get(..LOOKED_AT).unwrap_or(bytes);
-    let text = redact(String::from_utf8_lossy(first).into_owned());
+    let text = redact(&String::from_utf8_lossy(first));
     let parts = text.split(|c: char| c.is_whitespace() || c.is_control());
     let words: Vec<&str> = parts.filter(|w| !w.is_empty()).collect();
     let mut line = words.join(" ");

@@ -146,7 +146,7 @@ impl Caller {
             client: web.egress.client(policy),
             web: web.clone(),
             origin: url.origin(),
-            credentials: Credentials::new(manners.auth, &headers)?.and_secret(&context.secrets),
+            credentials: Credentials::new(manners.auth, &headers, Arc::clone(&context.secrets))?,
             headers,
             signer: manners.signer,
             pace: manners.rate_limit.map(Pace::new),

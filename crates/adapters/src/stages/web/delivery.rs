@@ -19,8 +19,6 @@ use super::caller::{Answer, Caller, Draft, Failure};
 use super::document::{Document, Path, inner};
 use super::sign::hex;
 
-/// Most bytes of a reject's reason.
-const REASON: usize = 1000;
 /// Most bytes of an answer that names results.
 const ANSWER: u64 = 16 * 1024 * 1024;
 
@@ -256,7 +254,7 @@ async fn send(
         let sent = match caller.send(draft).await {
             Ok(answer) => taken(caller, terms, answer, &part).await,
             Err(Failure::Answered { status, message }) if is_of_records(status) => {
-                return Ok(part.map(|at| reject(at, &message)).collect());
+                return Ok(part.map(|at| Reject::new(at, message.as_str())).collect());
             }
             Err(failure) => Err(failure),
         };
@@ -284,15 +282,6 @@ fn is_of_records(status: StatusCode) -> bool {
             | StatusCode::UPGRADE_REQUIRED
     );
     status.is_client_error() && !of_us
-}
-
-fn reject(index: usize, reason: &str) -> Reject {
-    let mut reason = reason.to_owned();
-    reason.truncate(reason.floor_char_boundary(REASON));
-    Reject {
-        index: u32::try_from(index).unwrap_or(u32::MAX),
-        reason,
-    }
 }
 
 /// Reads an answer of 2xx.
@@ -342,7 +331,7 @@ async fn taken(
                 let said: Result<String, _> = serde_json::from_str(text);
                 let said = said.unwrap_or_else(|_| text.to_owned());
                 let said = caller.quote(said.as_bytes());
-                reject(at, &format!("{place} did not take it: {said}"))
+                Reject::new(at, format!("{place} did not take it: {said}"))
             })
         });
     Ok(failed.collect())

@@ -222,7 +222,7 @@ pub(in crate::stages) fn context(http: Option<HttpGrant>) -> Context {
         }),
         record_bytes: 1000,
         parsed_next: false,
-        secrets: Vec::new().into(),
+        secrets: Arc::default(),
         progress: Arc::new(Progress::default()),
         notes: Arc::new(model::stage::Unheard),
     }

@@ -1,6 +1,7 @@
 //! How compositions end, by the ends of their parts.
 
 use model::run::{RunId, RunRecord, RunState};
+use model::text::clipped;
 
 use super::super::{End, Failure};
 use crate::runs::entry::Entry;
@@ -78,14 +79,8 @@ pub(super) fn judge(entry: &Entry, ends: Vec<Ended>, one_is_enough: bool) -> End
 
 /// Failures of which none is another's cause: in one piece, a line each.
 fn beside_each_other(failures: impl Iterator<Item = Failure>, number: usize) -> Failure {
-    let lines = failures.take(SAID).map(|failure| {
-        let mut line = failure.said();
-        if line.len() > SAID_BYTES {
-            line.truncate(line.floor_char_boundary(SAID_BYTES));
-            line.push('…');
-        }
-        line
-    });
+    let said = failures.take(SAID);
+    let lines = said.map(|failure| clipped(failure.said(), SAID_BYTES));
     let more = number.saturating_sub(SAID);
     let more = (more > 0).then(|| format!("and {more} more"));
     let lines: Vec<_> = lines.chain(more).collect();

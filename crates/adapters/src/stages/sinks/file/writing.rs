@@ -182,7 +182,7 @@ impl FilesWriting {
             self.settings.csv.learn(lines_of(data));
         }
         let (mut rejects, mut row) = (vec![], Vec::new());
-        for (index, line) in (0..).zip(lines_of(data)) {
+        for (place, line) in lines_of(data).enumerate() {
             row.clear();
             let made = self.folder(line).and_then(|folder| {
                 if csv {
@@ -195,7 +195,7 @@ impl FilesWriting {
             });
             match made {
                 Ok(folder) => self.add_text(&folder, &row)?,
-                Err(reason) => rejects.push(Reject { index, reason }),
+                Err(reason) => rejects.push(Reject::new(place, reason)),
             }
         }
         Ok(rejects)
@@ -238,13 +238,13 @@ impl FilesWriting {
         };
         let table = table.clone();
         let (mut rejects, mut rows) = (vec![], BTreeMap::<String, Vec<_>>::new());
-        for (index, line) in (0..).zip(lines_of(data)) {
+        for (place, line) in lines_of(data).enumerate() {
             let row = table
                 .row(line)
                 .and_then(|row| Ok((self.folder(line)?, row)));
             match row {
                 Ok((folder, row)) => rows.entry(folder).or_default().push(row),
-                Err(reason) => rejects.push(Reject { index, reason }),
+                Err(reason) => rejects.push(Reject::new(place, reason)),
             }
         }
         for (folder, rows) in rows {

@@ -10,7 +10,7 @@ use model::error::Fault;
 use super::super::sql::record::{Row, Shape, shape};
 use super::super::sql::rows::{Gate, Written, refused};
 use super::super::sql::survey::Survey;
-use super::super::sql::{Mode, lines, reject};
+use super::super::sql::{Mode, lines};
 use super::Options;
 use super::encode::{Rows, flag, value};
 use super::fault::{Complaint, Trouble};
@@ -271,7 +271,7 @@ impl PostgresWriter {
         for (place, row) in found {
             let added = rows.add(place, |out| encode(out, table, &written, &row));
             if let Err(reason) = added {
-                rejects.push(reject(place, reason));
+                rejects.push(Reject::new(place, reason));
             }
         }
         (rows, written)
@@ -325,7 +325,7 @@ async fn write(
     let transaction = session.begin().await?;
     for (row, complaint) in session.sift(rows).await? {
         if let Some(&place) = rows.places.get(row) {
-            rejects.push(reject(place, words(table, &complaint)));
+            rejects.push(Reject::new(place, words(table, &complaint)));
         }
     }
     Ok(transaction)

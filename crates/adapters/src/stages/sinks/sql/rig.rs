@@ -27,7 +27,7 @@ pub(in super::super) fn context(files: Files, databases: Option<Vec<String>>) ->
         }),
         record_bytes: 16 << 20,
         parsed_next: false,
-        secrets: Vec::new().into(),
+        secrets: Arc::default(),
         progress: Arc::new(Progress::default()),
         notes: Arc::new(model::stage::Unheard),
     }

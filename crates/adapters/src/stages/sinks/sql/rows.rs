@@ -6,7 +6,7 @@ use bytes::Bytes;
 use model::data::Reject;
 
 use super::record::{Row, Shape, row, shape};
-use super::{ExtraFields, listed, reject};
+use super::{ExtraFields, listed};
 
 /// What records are held against.
 pub(in super::super) struct Gate<'a> {
@@ -36,7 +36,7 @@ impl Gate<'_> {
             });
             match passed {
                 Ok(row) => rows.push((place, row)),
-                Err(reason) => rejects.push(reject(place, reason)),
+                Err(reason) => rejects.push(Reject::new(place, reason)),
             }
         }
         rows
@@ -73,7 +73,7 @@ pub(in super::super) fn refused(lines: &[Bytes]) -> Vec<Reject> {
     };
     let places = lines.iter().enumerate();
     places
-        .map(|(place, line)| reject(place, reason(line)))
+        .map(|(place, line)| Reject::new(place, reason(line)))
         .collect()
 }
 

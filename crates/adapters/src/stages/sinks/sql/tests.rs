@@ -110,11 +110,3 @@ fn options_that_do_not_go_together_are_all_named() {
         &["/key", "/columns", "/columns/a~1b"],
     );
 }
-
-#[test]
-fn reasons_are_cut_between_characters() {
-    let cut = reject(3, "é".repeat(1_000));
-    assert_eq!((cut.index, cut.reason.len()), (3, 1_024));
-    let cut = reject(0, format!("a{}", "é".repeat(1_000)));
-    assert_eq!(cut.reason.len(), 1_023);
-}

@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params_from_iter};
 use super::super::sql::record::Row;
 use super::super::sql::rows::{Gate, Written, refused};
 use super::super::sql::survey::Survey;
-use super::super::sql::{Mode, lines, listed, reject};
+use super::super::sql::{Mode, lines, listed};
 use super::Options;
 use super::file::{fault, is_of_row, open, words};
 use super::table::{Table, create, type_of};
@@ -265,7 +265,7 @@ impl Open {
         let transaction = transaction.map_err(|e| self.fault(&e))?;
         for (place, row) in rows {
             if let Err(reason) = self.write(&transaction, table, &written, &row, &mut statement)? {
-                rejects.push(reject(place, reason));
+                rejects.push(Reject::new(place, reason));
             }
         }
         transaction.commit().map_err(|e| self.fault(&e))?;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use model::error::Fault;
 use model::grants::HttpGrant;
-use model::stage::Context;
 use serde_json::{Value, json};
 
 use super::*;
@@ -225,10 +224,8 @@ async fn secrets_are_in_no_error() {
     );
     for value in ["t0 ken", "v1/t0%20ken\n", "http://x/t0%20ken/"] {
         let (web, _) = web();
-        let within = Context {
-            secrets: vec![value.to_owned()].into(),
-            ..context(None)
-        };
+        let within = context(None);
+        within.secrets.learn(value);
         let options = json!({"url": format!("{origin}/v1/t0%20ken/x")});
         let said = read(&Http(web), &options, None, within, 2).await.failed();
         assert_eq!(
