@@ -24,6 +24,7 @@ pub mod redact;
 pub mod run;
 pub mod settings;
 pub mod stage;
+pub mod store;
 pub mod text;
 pub mod valves;
 
