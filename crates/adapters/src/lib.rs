@@ -3,6 +3,7 @@
 //!
 //! Each adapter is given where it works when it is made and keeps nothing global. No WebAssembly and no HTTP server here.
 
+pub mod bronze;
 pub mod clock;
 pub mod folder;
 pub mod http;

@@ -4,6 +4,7 @@
 //! depend on each other only through the ports.
 
 pub mod access;
+pub mod bronze;
 pub mod cel;
 pub mod chat;
 pub mod component;
