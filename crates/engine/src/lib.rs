@@ -30,6 +30,7 @@ mod quarantine;
 mod registry;
 mod run;
 mod runs;
+pub mod schedule;
 mod settings;
 mod slot;
 pub mod spec;

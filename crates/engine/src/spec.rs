@@ -2,7 +2,6 @@
 //! where they lie and what runs them is others' business.
 
 mod condition;
-mod cron;
 mod cycles;
 mod located;
 mod problems;
@@ -11,6 +10,7 @@ mod schema;
 mod sentences;
 mod settings;
 mod stages;
+mod triggers;
 mod units;
 mod work;
 mod written;

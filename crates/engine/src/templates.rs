@@ -88,6 +88,19 @@ pub(crate) fn references(options: &Map<String, Value>) -> Vec<String> {
     places
 }
 
+/// Checks a text that has to be kept out of the spec it stands in: it holds references, and no templates.
+pub(crate) fn needs_reference(text: &str) -> Result<(), String> {
+    let pieces = pieces(text)?;
+    if pieces.iter().any(|p| matches!(p, Piece::Expression(_))) {
+        return Err("templates (`{{…}}`) cannot stand here: there is no run yet".into());
+    }
+    if pieces.iter().any(|p| matches!(p, Piece::Reference(_))) {
+        return Ok(());
+    }
+    // It is not shown: it may be the secret.
+    Err("a reference is needed, `${env:NAME}` or `${file:path}`: whoever sees a spec sees what stands in it".into())
+}
+
 fn check_text(text: &str, parameters: &[Parameter], has_timescope: bool) -> Result<(), String> {
     for piece in pieces(text)? {
         if let Piece::Expression(expression) = piece {

@@ -2,6 +2,7 @@
 //! engine's business (`engine::spec`).
 
 pub mod build;
+mod trigger;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -9,6 +10,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::id::{PipelineId, PluginId};
+
+pub use trigger::{
+    After, AfterEnd, Cron, Interval, Missed, Overlap, Pace, Rate, Scheme, TriggerSpec, Webhook,
+};
 
 /// A pipeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,27 +53,6 @@ pub enum Status {
     Active,
     /// It does not.
     Paused,
-}
-
-/// What starts runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum TriggerSpec {
-    /// Nothing but a request.
-    #[default]
-    Manual,
-    /// A run each so often.
-    Interval(Duration),
-    /// A crontab line, in a time zone (IANA name).
-    Cron {
-        /// Five fields, or six with seconds first.
-        expression: String,
-        /// `UTC` where a spec gives none.
-        zone: String,
-    },
-    /// A request to the pipeline's webhook.
-    Webhook,
-    /// A finished run of another pipeline.
-    After(PipelineId),
 }
 
 /// A value that a run may be given.

@@ -121,9 +121,9 @@ fn starts(
             .entry(other.id.clone())
             .or_default()
             .extend(parts.map(|(part, _)| part.clone()));
-        if let TriggerSpec::After(before) = &other.trigger {
+        if let TriggerSpec::After(after) = &other.trigger {
             graph
-                .entry(before.clone())
+                .entry(after.pipeline.clone())
                 .or_default()
                 .push(other.id.clone());
         }

@@ -122,8 +122,9 @@ impl Reader<'_> {
             self.said.inline(&written, at);
         }
         let trigger = self.said.trigger(written.trigger, at);
-        if let TriggerSpec::After(before) = &trigger {
-            self.uses_pipeline(before, &format!("{at}/trigger/after"), cycles::For::After);
+        if let TriggerSpec::After(after) = &trigger {
+            let at = format!("{at}/trigger/after");
+            self.uses_pipeline(&after.pipeline, &at, cycles::For::After);
         }
         let timescope = self.said.timescope(written.timescope, at);
         let parameters = self

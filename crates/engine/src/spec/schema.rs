@@ -37,7 +37,10 @@ pub fn schema(natives: &Natives) -> Value {
     let one_of =
         |keys: &[&str]| -> Value { keys.iter().map(|key| json!({"required": [key]})).collect() };
     let tables: [(&str, Value); 2] = [
-        ("TriggerTable", one_of(&["every", "cron", "after"])),
+        (
+            "TriggerTable",
+            one_of(&["every", "cron", "webhook", "after"]),
+        ),
         (
             "ScopeTable",
             json!([{"required": ["every"]}, {"required": ["start", "end"]}]),
@@ -47,6 +50,14 @@ pub fn schema(natives: &Natives) -> Value {
         if let Some(Value::Object(table)) = defs.get_mut(name) {
             table.insert("oneOf".into(), one_of);
         }
+    }
+    if let Some(Value::Object(table)) = defs.get_mut("TriggerTable") {
+        let goes_with =
+            json!({"mode": ["every"], "zone": ["cron"], "missed": ["cron"], "on": ["after"]});
+        table.insert("dependentRequired".into(), goes_with);
+        let timed = json!({"anyOf": one_of(&["every", "cron"])});
+        let goes_with = json!({"overlap": timed, "jitter": timed});
+        table.insert("dependentSchemas".into(), goes_with);
     }
     if let Value::Object(whole) = &mut whole {
         let mut works = vec![json!({"required": ["source"], "oneOf": one_of(&["sinks", "sink"])})];

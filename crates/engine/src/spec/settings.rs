@@ -1,20 +1,17 @@
-//! What a pipeline says beside its work: trigger, timescope, parameters, error policy, limits. Their form is right when they come here; what they mean is checked.
+//! What a pipeline says beside its work: timescope, parameters, error policy, limits (its trigger: `triggers`). Their form is right when they come here; what they
+//! mean is checked.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use model::id::PipelineId;
 use model::pipeline::{
     Backoff, ErrorPolicy, Parameter, Period, Persistence, RunLimits, Threshold, Timescope,
-    TriggerSpec,
 };
 use serde_json::{Map, Value};
 
 use super::problems::Finding;
-use super::written::{
-    self, DurationText, Scope, ScopeTable, ScopeWord, Trigger, TriggerTable, TriggerWord, Written,
-};
-use super::{cron, units};
+use super::units;
+use super::written::{self, DurationText, Scope, ScopeTable, ScopeWord, Written};
 use crate::nearest::{instead, quoted};
 use crate::parameters::fit;
 use crate::spec::Checker;
@@ -114,56 +111,6 @@ impl Said {
                     "`{key}` has no meaning here: a pipeline within another one runs when that one does"
                 );
                 self.key(format!("{at}/{key}"), message);
-            }
-        }
-    }
-
-    pub(super) fn trigger(&mut self, written: Option<Trigger>, at: &str) -> TriggerSpec {
-        let at = format!("{at}/trigger");
-        match written {
-            None | Some(Trigger::Word(TriggerWord::Manual)) => TriggerSpec::Manual,
-            Some(Trigger::Word(TriggerWord::Webhook)) => TriggerSpec::Webhook,
-            Some(Trigger::Table(table)) => self.trigger_table(table, &at).unwrap_or_default(),
-        }
-    }
-
-    fn trigger_table(&mut self, table: TriggerTable, at: &str) -> Option<TriggerSpec> {
-        let TriggerTable {
-            every,
-            cron: line,
-            zone: name,
-            after,
-        } = table;
-        if name.is_some() && line.is_none() {
-            self.key(format!("{at}/zone"), "`zone` is for `cron` only");
-        }
-        match (every, line, after) {
-            (Some(every), None, None) => {
-                let every = units::span_of_time(&every.0);
-                let every = self.take(format!("{at}/every"), every)?;
-                Some(TriggerSpec::Interval(every))
-            }
-            (None, Some(expression), None) => {
-                let good = cron::check(&expression);
-                self.take(format!("{at}/cron"), good);
-                let name = name.unwrap_or_else(|| "UTC".into());
-                self.take(format!("{at}/zone"), zone(&name))?;
-                Some(TriggerSpec::Cron {
-                    expression,
-                    zone: name,
-                })
-            }
-            (None, None, Some(after)) => {
-                let id = PipelineId::new(&after).map_err(|e| e.to_string());
-                self.take(format!("{at}/after"), id).map(TriggerSpec::After)
-            }
-            (None, None, None) => {
-                self.value(at, "`trigger` says nothing; one of `every`, `cron` and `after` is needed, or `manual` or `webhook`");
-                None
-            }
-            _ => {
-                self.value(at, "`trigger` says more than one thing; exactly one of `every`, `cron` and `after` is allowed");
-                None
             }
         }
     }
@@ -295,33 +242,14 @@ impl Said {
     pub(super) fn limits(&mut self, written: &written::Limits, at: &str) -> RunLimits {
         let at = format!("{at}/limits");
         let default = RunLimits::default();
-        let mut bytes = |key: &str, given: &Option<written::Bytes>, least: u64| {
-            let number = match &given.as_ref()?.0 {
-                Value::String(text) => units::bytes(text),
-                number => number
-                    .as_u64()
-                    .ok_or_else(|| format!("`{key}` is too large")),
-            };
-            let number = number.and_then(|n| {
-                if n < least {
-                    return Err(format!("`{key}` is {n}; at least {least} is allowed"));
-                }
-                Ok(n)
-            });
-            self.take(format!("{at}/{key}"), number)
-        };
-        let record_bytes = bytes("record_bytes", &written.record_bytes, 1);
-        let spill_bytes = bytes("spill_bytes", &written.spill_bytes, 0);
-        let batch_bytes = bytes("batch_bytes", &written.batch_bytes, 1).and_then(|given| {
-            let fits = u32::try_from(given)
-                .ok()
-                .filter(|_| given <= MAX_BATCH_BYTES);
-            let fits = fits.and_then(NonZeroU32::new);
-            let fits = fits.ok_or_else(|| {
-                format!("`batch_bytes` is {given}; at most {MAX_BATCH_BYTES} (1GiB) is allowed")
-            });
-            self.take(format!("{at}/batch_bytes"), fits)
-        });
+        let all = u64::MAX;
+        let record_bytes = self.bytes("record_bytes", written.record_bytes.as_ref(), &at, (1, all));
+        let spill_bytes = self.bytes("spill_bytes", written.spill_bytes.as_ref(), &at, (0, all));
+        let batch = (1, MAX_BATCH_BYTES);
+        let batch_bytes = self.bytes("batch_bytes", written.batch_bytes.as_ref(), &at, batch);
+        let batch_bytes = batch_bytes
+            .and_then(|n| u32::try_from(n).ok())
+            .and_then(NonZeroU32::new);
         let deadline = written.deadline.as_ref().and_then(|text| {
             let deadline = units::span_of_time(&text.0);
             self.take(format!("{at}/deadline"), deadline)
@@ -335,6 +263,35 @@ impl Said {
             spill_bytes: spill_bytes.unwrap_or(default.spill_bytes),
             deadline: deadline.or(default.deadline),
         }
+    }
+
+    /// A number of bytes within bounds.
+    pub(super) fn bytes(
+        &mut self,
+        key: &str,
+        given: Option<&written::Bytes>,
+        at: &str,
+        (least, most): (u64, u64),
+    ) -> Option<u64> {
+        let number = match &given?.0 {
+            Value::String(text) => units::bytes(text),
+            number => number
+                .as_u64()
+                .ok_or_else(|| format!("`{key}` is too large")),
+        };
+        let number = number.and_then(|n| {
+            if n < least {
+                return Err(format!("`{key}` is {n}; at least {least} is allowed"));
+            }
+            if n > most {
+                let mib = most >> 20;
+                return Err(format!(
+                    "`{key}` is {n}; at most {most} ({mib}MiB) is allowed"
+                ));
+            }
+            Ok(n)
+        });
+        self.take(format!("{at}/{key}"), number)
     }
 }
 

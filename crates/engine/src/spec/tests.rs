@@ -2,6 +2,7 @@
 
 mod given;
 mod kinds;
+mod triggers;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -150,45 +151,8 @@ tags: x
 }
 
 #[test]
-fn what_triggers_and_scopes_mean_is_checked() {
+fn what_scopes_mean_is_checked() {
     let with = |line: &str| format!("{SMALL}{line}\n");
-    check(
-        &with("trigger: {}"),
-        &[
-            "3:10: `trigger` says nothing; one of `every`, `cron` and `after` is needed, or `manual` or `webhook`",
-        ],
-    );
-    check(
-        &with("trigger: {every: 5m, after: a}"),
-        &[
-            "3:10: `trigger` says more than one thing; exactly one of `every`, `cron` and `after` is allowed",
-        ],
-    );
-    check(
-        &with("trigger: hourly"),
-        &["3:10: `trigger` is \"hourly\"; allowed are a map, manual and webhook"],
-    );
-    check(
-        &with("trigger: {every: 0s}"),
-        &["3:18: \"0s\" must be longer than nothing"],
-    );
-    check(
-        &with("trigger: {every: 5m, zone: UTC}"),
-        &["3:22: `zone` is for `cron` only"],
-    );
-    check(
-        &with("trigger: {cron: 0 0 31 2 *, zone: Mars}"),
-        &[
-            "3:17: \"0 0 31 2 *\" names a date that never comes",
-            "3:35: \"Mars\" is not a time zone; IANA names are, such as Europe/Berlin or UTC",
-        ],
-    );
-    check(
-        &with("trigger: {after: A}"),
-        &[
-            "3:18: \"A\" is not a pipeline id: 1 to 64 characters of a-z 0-9 _ - . are allowed, the first a letter or digit, and no `..`",
-        ],
-    );
     check(
         &with("timescope: {start: 2026-02}"),
         &["3:12: `timescope` needs either `every`, or `start` and `end`"],
@@ -197,15 +161,7 @@ fn what_triggers_and_scopes_mean_is_checked() {
         &with("timescope: {start: 2026-02, end: 2026-01}"),
         &["3:12: the span from 2026-02-01T00:00:00Z to 2026-01-01T00:00:00Z is empty"],
     );
-    let said = said_of(&with("trigger:"), &Alone);
-    assert!(
-        said[0].ends_with("`trigger` is nothing; allowed are a map, manual and webhook"),
-        "{said:?}"
-    );
-    let pipeline = read_alone(&with(
-        "timescope: {every: month, zone: Europe/Berlin}\ntrigger: {cron: 0 2 * * *}",
-    ))
-    .unwrap();
+    let pipeline = read_alone(&with("timescope: {every: month, zone: Europe/Berlin}")).unwrap();
     let zone = "Europe/Berlin".to_owned();
     assert_eq!(
         pipeline.timescope,
@@ -214,11 +170,6 @@ fn what_triggers_and_scopes_mean_is_checked() {
             zone
         })
     );
-    let cron = TriggerSpec::Cron {
-        expression: "0 2 * * *".into(),
-        zone: "UTC".into(),
-    };
-    assert_eq!(pipeline.trigger, cron);
 }
 
 #[test]
@@ -672,6 +623,11 @@ fn the_published_schema_agrees() {
     let good = [
         SMALL,
         "sequential: {pipelines: [a, {retry: {pipeline: b, max_retries: 2}}]}",
+        "retry: {pipeline: b}\ntrigger: {every: 30s, mode: fixed_rate, jitter: 5s, overlap: allow}",
+        "retry: {pipeline: b}\ntrigger: {every: 30s, mode: fixed_delay, jitter: 5s}",
+        "retry: {pipeline: b}\ntrigger: {cron: '@daily', missed: all, overlap: queue, jitter: 5m}",
+        "retry: {pipeline: b}\ntrigger: {webhook: {secret: '${env:A}', other_secret: '${env:B}', scheme: hex, rate: {requests: 5, per: 1s}, max_bytes: 1kB}}",
+        "retry: {pipeline: b}\ntrigger: {after: a, on: any}",
         "trigger: {cron: 0 2 * * *, zone: Europe/Berlin}\ntimescope: {every: month}\nsource: {type: rows, path: a, limit: '{{params.n}}', retry: {tries: 2}}\nsinks: [{type: plugin, plugin: x, config: {a: 1}, name: n, on_reject: fail}]\nparameters: {n: {type: integer, default: 1}}\nlimits: {batch_bytes: 1MiB, deadline: 10m}\nerrors: {max_rejects: 1%, on_reject: skip_batch, retry: {first: 1s, jitter: 0.1}}\npersistence: {rejects: false}\nstatus: paused",
         "source: {type: pipeline, pipeline: a, parameters: {x: 1}}\nsink: {type: store, table: t}\ntransforms: [{type: pick, fields: [a]}]",
         "conditional: {condition: 'true', then: {source: {type: rows, path: a}, sink: {type: store, table: t}}, else: b}",
@@ -694,6 +650,11 @@ fn the_published_schema_agrees() {
         "source: {type: rows, path: a, retry: {tris: 1}}\nsink: {type: store, table: t}",
         "sequential: {pipelines: [a, {limits: {quue: 1}, retry: {pipeline: b}}]}",
         "retry: {pipeline: b}\ntrigger: {every: 5m, cron: x}",
+        "retry: {pipeline: b}\ntrigger: webhook",
+        "retry: {pipeline: b}\ntrigger: {every: 5m, missed: once}",
+        "retry: {pipeline: b}\ntrigger: {after: a, jitter: 5s}",
+        "retry: {pipeline: b}\ntrigger: {cron: '@daily', overlap: forbit}",
+        "retry: {pipeline: b}\ntrigger: {webhook: {rate: {requests: 0}}}",
         "retry: {pipeline: b}\ntimescope: {start: '2026'}",
         "retry: {pipeline: b}\ntimescope: fortnight",
         "retry: {pipeline: b}\nparameters: {n: {default: 1}}",

@@ -1,6 +1,8 @@
 //! A pipeline as a spec writes it: the private twin of `model::pipeline`, from which the schema is derived. What words and numbers mean is checked elsewhere; a
 //! document that does not follow this never comes so far.
 
+mod trigger;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -9,6 +11,8 @@ use model::pipeline::{OnError, OnReject, Period, Status};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+pub(super) use trigger::{ModeWord, RateTable, Trigger, TriggerTable, TriggerWord, WebhookTable};
 
 /// A Weir pipeline: where records come from, what happens to them and where they go; or pipelines that are run together.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -69,42 +73,6 @@ enum StatusWord {
     Active,
     /// It does not.
     Paused,
-}
-
-/// What starts runs.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(super) enum Trigger {
-    /// One that needs nothing said.
-    Word(TriggerWord),
-    /// Exactly one of `every`, `cron` and `after`.
-    Table(TriggerTable),
-}
-
-/// A trigger that needs nothing said.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum TriggerWord {
-    /// Nothing but a request.
-    Manual,
-    /// A request to the pipeline's webhook.
-    Webhook,
-}
-
-/// Exactly one of `every`, `cron` and `after`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TriggerTable {
-    /// A run each so often.
-    pub(super) every: Option<DurationText>,
-    /// A crontab line: minute, hour, day of month, month, day of week; with six fields, seconds first.
-    #[schemars(example = &"0 2 * * *")]
-    pub(super) cron: Option<String>,
-    /// The time zone of `cron`, an IANA name. Default: `UTC`.
-    #[schemars(example = &"Europe/Berlin")]
-    pub(super) zone: Option<String>,
-    /// The pipeline whose finished runs start this one.
-    pub(super) after: Option<String>,
 }
 
 /// Which span of time a run covers.

@@ -70,7 +70,8 @@ fn done(call: &Call, put: &Put) -> Answer {
         registered: Some(put.registered.clone()),
         failure: None,
     };
-    let mut response = answer(view::whole(&listed, &call.app.engine).to_string());
+    let mut response =
+        answer(view::whole(&listed, &call.app.engine, call.app.config.clock.now()).to_string());
     if put.is_new {
         *response.status_mut() = StatusCode::CREATED;
     }
@@ -82,7 +83,9 @@ fn done(call: &Call, put: &Put) -> Answer {
 pub(super) fn get(call: &Call) -> Answer {
     let listed = call.app.config.pipelines.find(&call.id);
     let listed = listed.ok_or_else(|| missing(&call.id))?;
-    Ok(answer(view::whole(&listed, &call.app.engine).to_string()))
+    Ok(answer(
+        view::whole(&listed, &call.app.engine, call.app.config.clock.now()).to_string(),
+    ))
 }
 
 /// `DELETE /api/v1/pipelines/{id}`.

@@ -32,14 +32,15 @@ pub(super) fn pipelines() -> Value {
             "tags": {"type": "array", "items": text()},
             "status": {"enum": ["active", "paused", null]},
             "kind": {"enum": ["flow", "sequential", "parallel", "conditional", "retry", null]},
-            "trigger": {"type": ["object", "null"]},
+            "trigger": {"type": ["object", "null"], "description": "`type` is manual, interval, cron, webhook or after; the rest as the spec says, defaults put in. Never a secret."},
             "version": or_null(number()),
             "registered_at_ms": or_null(number()),
             "last_run": or_null(object(&["id", "state", "submitted_at"], json!({
                 "id": text(), "state": to("RunState"), "submitted_at": text(), "ended_at": optional_text(),
             }))),
         })),
-        "DataPipeline": {"allOf": [to("DataPipelineSummary"), object(&["parameters", "source"], json!({
+        "DataPipeline": {"allOf": [to("DataPipelineSummary"), object(&["parameters", "next_ticks_ms", "source"], json!({
+            "next_ticks_ms": {"type": "array", "items": number(), "description": "When the crontab line of its trigger is due next, without jitter. Nothing for other triggers, and while it is paused."},
             "parameters": {"type": "array", "items": object(&["name", "schema", "required"], json!({
                 "name": text(), "schema": {"type": "object"}, "required": {"type": "boolean"}, "default": true,
             }))},

@@ -1,8 +1,11 @@
 //! How pipelines look: never with what references in a spec stand for, only as they are written.
 
+use std::time::SystemTime;
+
+use engine::schedule::next_ticks;
 use engine::spec::Problem as SpecProblem;
 use engine::{Engine, Listed, PipelineVersion, RunFilter, SpecError};
-use model::pipeline::{Parameter, Pipeline, TriggerSpec, Work};
+use model::pipeline::{Pace, Parameter, Pipeline, Status, TriggerSpec, Work};
 use model::run::RunRecord;
 use serde_json::{Map, Value, json};
 
@@ -35,8 +38,11 @@ pub(super) fn summary(listed: &Listed, engine: &Engine) -> Value {
     })
 }
 
-/// A pipeline alone: the same, and its spec.
-pub(super) fn whole(listed: &Listed, engine: &Engine) -> Value {
+/// How many of the ticks to come are shown.
+const TICKS: usize = 5;
+
+/// A pipeline alone: the same, its spec, and when its trigger is due next.
+pub(super) fn whole(listed: &Listed, engine: &Engine, now: SystemTime) -> Value {
     let mut all = match summary(listed, engine) {
         Value::Object(all) => all,
         _ => Map::new(),
@@ -45,6 +51,8 @@ pub(super) fn whole(listed: &Listed, engine: &Engine) -> Value {
     let parameters = registered.map_or(&[][..], |r| &r.pipeline.parameters);
     let parameters: Vec<Value> = parameters.iter().map(parameter).collect();
     all.insert("parameters".into(), parameters.into());
+    let ticks = registered.map_or(Vec::new(), |r| ticks(&r.pipeline, now));
+    all.insert("next_ticks_ms".into(), ticks.into());
     all.insert("source".into(), json!(registered.map(|r| &*r.source)));
     all.into()
 }
@@ -76,13 +84,48 @@ fn kind(work: &Work) -> &'static str {
 fn trigger(trigger: &TriggerSpec) -> Value {
     match trigger {
         TriggerSpec::Manual => json!({"type": "manual"}),
-        TriggerSpec::Interval(every) => json!({"type": "interval", "seconds": every.as_secs_f64()}),
-        TriggerSpec::Cron { expression, zone } => {
-            json!({"type": "cron", "cron": expression, "zone": zone})
+        TriggerSpec::Interval(interval) => {
+            let (mode, overlap) = match interval.pace {
+                Pace::FixedDelay => ("fixed_delay", None),
+                Pace::FixedRate(overlap) => ("fixed_rate", Some(overlap)),
+            };
+            json!({
+                "type": "interval",
+                "seconds": interval.every.as_secs_f64(),
+                "mode": mode,
+                "overlap": overlap,
+                "jitter_seconds": interval.jitter.as_secs_f64(),
+            })
         }
-        TriggerSpec::Webhook => json!({"type": "webhook"}),
-        TriggerSpec::After(id) => json!({"type": "after", "pipeline": id}),
+        TriggerSpec::Cron(cron) => json!({
+            "type": "cron",
+            "cron": cron.expression,
+            "zone": cron.zone,
+            "missed": cron.missed,
+            "overlap": cron.overlap,
+            "jitter_seconds": cron.jitter.as_secs_f64(),
+        }),
+        TriggerSpec::Webhook(webhook) => json!({
+            "type": "webhook",
+            "scheme": webhook.scheme,
+            "requests": webhook.rate.requests,
+            "per_seconds": webhook.rate.per.as_secs_f64(),
+            "max_bytes": webhook.max_bytes,
+        }),
+        TriggerSpec::After(after) => {
+            json!({"type": "after", "pipeline": after.pipeline, "on": after.on})
+        }
     }
+}
+
+/// When a crontab line is due next. Other triggers have no times that are known from the spec alone.
+fn ticks(pipeline: &Pipeline, now: SystemTime) -> Vec<u64> {
+    let is_line = matches!(pipeline.trigger, TriggerSpec::Cron(_));
+    if !is_line || pipeline.status == Status::Paused {
+        return Vec::new();
+    }
+    let ticks = next_ticks(&pipeline.trigger, now, TICKS).unwrap_or_default();
+    ticks.into_iter().map(millis).collect()
 }
 
 fn parameter(parameter: &Parameter) -> Value {
