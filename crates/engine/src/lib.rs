@@ -42,6 +42,7 @@ pub mod templates;
 mod tests;
 pub mod timescope;
 mod valves;
+pub mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
