@@ -125,6 +125,14 @@ pub(crate) fn prepare(folder: &Path, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a file with this mode if it is not there. SQLite makes its files with the mode of the first one.
+pub(crate) fn make_private(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(mode);
+    options.open(path).map(drop)
+}
+
 fn remove_left_over(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
         tracing::warn!(path = %path.display(), %error, "a left-over temporary file could not be removed");

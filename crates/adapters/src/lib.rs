@@ -1,5 +1,5 @@
 //! The outside world behind the ports of `model`: the clock, outgoing HTTP, the plugins folders, valve files, plugins' state,
-//! the operator's secrets, the native stages of data pipelines, the folders of their specs and what references in them stand for.
+//! the durable store of runs, the operator's secrets, the native stages of data pipelines, the folders of their specs and what references in them stand for.
 //!
 //! Each adapter is given where it works when it is made and keeps nothing global. No WebAssembly and no HTTP server here.
 
@@ -12,6 +12,7 @@ pub mod secrets;
 pub mod specs;
 pub mod stages;
 pub mod state;
+pub mod store;
 pub mod valves;
 
 mod files;

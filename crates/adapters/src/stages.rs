@@ -21,7 +21,7 @@ mod format;
 mod given;
 mod options;
 mod record;
-mod sinks;
+pub(crate) mod sinks;
 mod sources;
 mod span;
 mod transforms;

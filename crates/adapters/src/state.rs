@@ -36,7 +36,7 @@ impl SqliteState {
         let path = data.join("state.sqlite");
         let what = || format!("cannot use the state file {}", path.display());
         files::prepare(data, FOLDER_MODE).map_err(|e| files::failed(what(), e))?;
-        make_private(&path).map_err(|e| files::failed(what(), e))?;
+        files::make_private(&path, FILE_MODE).map_err(|e| files::failed(what(), e))?;
         let mut connection = sql::open(&path).map_err(|e| files::failed(what(), e))?;
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
         std::thread::Builder::new()
@@ -69,18 +69,6 @@ impl SqliteState {
             answer.await.map_err(|_| gone())?
         })
     }
-}
-
-/// SQLite makes its files with the mode of the first one.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(FILE_MODE)
-        .open(path)?;
-    drop(file);
-    Ok(())
 }
 
 impl StateStore for SqliteState {

@@ -10,7 +10,7 @@ use super::web::caller::Web;
 mod console;
 mod file;
 pub(super) mod http_api;
-mod postgres;
+pub(crate) mod postgres;
 mod sql;
 mod sqlite;
 pub(super) mod webhook;

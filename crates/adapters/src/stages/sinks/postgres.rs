@@ -16,13 +16,13 @@ use super::sql::{ExtraFields, Mode, Wanted};
 use crate::stages::options;
 use crate::stages::span::Span;
 use name::TableName;
-use server::Server;
+use server::{Login, Server};
 use writer::PostgresWriter;
 
 mod encode;
 mod fault;
 mod name;
-mod server;
+pub(crate) mod server;
 mod session;
 mod table;
 mod writer;
@@ -127,7 +127,12 @@ impl SinkKind for Postgres {
             let options: Options = options::read(&config)?;
             options::refuse(options.check())?;
             let table: TableName = options.table.parse().map_err(Fault::Invalid)?;
-            let server = Server::new(&options, &context.access).await?;
+            let login = Login {
+                url: &options.url,
+                password: options.password.as_deref(),
+                timeout: options.timeout.0,
+            };
+            let server = Server::new(&login, &context.access).await?;
             let writer = PostgresWriter::open(options, table, server).await?;
             Ok(Box::new(writer) as Box<dyn Writer>)
         })

@@ -16,25 +16,34 @@ use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::Options;
 use super::fault;
 use crate::http::tls;
 
+/// How to get to a database.
+pub(crate) struct Login<'a> {
+    /// Its address, as the option `url` describes it.
+    pub(crate) url: &'a str,
+    /// The password, if it is not in there.
+    pub(crate) password: Option<&'a str>,
+    /// How long connecting may take.
+    pub(crate) timeout: Duration,
+}
+
 /// A database and the way to it.
-pub(super) struct Server {
+pub(crate) struct Server {
     config: Config,
     tls: MakeRustlsConnect,
     timeout: Duration,
     /// For words: `database flights at 127.0.0.1:5432`.
-    pub(super) place: String,
+    pub(crate) place: String,
 }
 
 impl Server {
     /// Reads the address, asks whether it is allowed, and reads certificates; connects to nothing.
-    pub(super) async fn new(options: &Options, access: &Access) -> Result<Self, Fault> {
-        let parsed = parse(&options.url).map_err(Fault::Invalid)?;
+    pub(crate) async fn new(login: &Login<'_>, access: &Access) -> Result<Self, Fault> {
+        let parsed = parse(login.url).map_err(Fault::Invalid)?;
         let mut config = parsed.config;
-        if let Some(password) = &options.password {
+        if let Some(password) = login.password {
             config.password(password);
         }
         if config.get_application_name().is_none() {
@@ -74,13 +83,13 @@ impl Server {
         Ok(Self {
             place: format!("database {database} at {}", addresses.join(", ")),
             tls: MakeRustlsConnect::new(tls),
-            timeout: options.timeout.0,
+            timeout: login.timeout,
             config,
         })
     }
 
     /// Connects. The connection closes when the client is dropped.
-    pub(super) async fn connect(&self) -> Result<Client, Fault> {
+    pub(crate) async fn connect(&self) -> Result<Client, Fault> {
         let connecting = self.config.connect(self.tls.clone());
         let (client, connection) = tokio::time::timeout(self.timeout, connecting)
             .await

@@ -1,0 +1,177 @@
+//! Who gets a job, when, and for how long.
+
+use model::store::{LetterFilter, Renewed, Why};
+
+use super::*;
+
+pub(super) async fn fences_keep_out_who_was_rescued(store: Shared) {
+    submit(&store, 1).await;
+    let slow = one(&store, "slow", 0).await;
+    assert_eq!(claim(&store, "b", 29).await, Claims::default());
+    // A lease that is renewed holds on, though it would have run out.
+    let held = store.renew(vec![slow.fence], secs(30), at(20)).await;
+    assert_eq!(held, Ok(vec![Renewed::Held]));
+    assert_eq!(claim(&store, "b", 49).await, Claims::default());
+    // One that ran out is still one's own, as long as nobody claims the job.
+    store
+        .commit(slow.fence, changes(1, RunState::Running))
+        .await
+        .unwrap();
+    let next = one(&store, "b", 50).await;
+    assert_eq!((next.attempt, next.rescued), (2, true));
+    assert!(next.fence.number > slow.fence.number);
+    let late = store.commit(slow.fence, changes(1, RunState::Failed)).await;
+    assert_eq!(late, Err(Failure::Lost));
+    let commit = changes(1, RunState::Failed);
+    let late = store
+        .settle(slow.fence, Outcome::Completed, commit, at(51))
+        .await;
+    assert_eq!(late, Err(Failure::Lost));
+    let filter = LetterFilter {
+        pipeline: pipeline("p"),
+        stage: None,
+        state: None,
+        after: None,
+    };
+    let late = store.take_letters(slow.fence, filter, 1).await;
+    assert_eq!(late, Err(Failure::Lost));
+    assert_eq!(
+        store.redriven(slow.fence, Vec::new()).await,
+        Err(Failure::Lost)
+    );
+    let both = store
+        .renew(vec![slow.fence, next.fence], secs(30), at(51))
+        .await;
+    assert_eq!(both, Ok(vec![Renewed::Lost, Renewed::Held]));
+    assert_eq!(run_state(&store, 1).await, RunState::Running);
+    complete(&store, next.fence, 1, 52).await;
+    assert_eq!(run_state(&store, 1).await, RunState::Succeeded);
+    let attempts = store.attempts(RunId::of(1)).await.unwrap();
+    let told: Vec<_> = attempts
+        .iter()
+        .map(|a| (a.owner.as_str(), a.ended, a.outcome.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("slow", Some(at(50)), Some("lost")),
+            ("b", Some(at(52)), Some("completed"))
+        ]
+    );
+}
+
+pub(super) async fn lost_attempts_are_used_up(store: Shared) {
+    let mut two = submission(1);
+    two.job.max_attempts = 2;
+    store.submit(two).await.unwrap();
+    one(&store, "a", 0).await;
+    one(&store, "b", 30).await;
+    let claims = claim(&store, "c", 60).await;
+    assert!(claims.to_run.is_empty());
+    let spent = &claims.to_end[0];
+    assert_eq!((spent.why, spent.claim.attempt), (Why::Spent, 2));
+    // Who was to end it is lost, too.
+    let claims = claim(&store, "d", 90).await;
+    let spent = &claims.to_end[0];
+    assert_eq!((spent.why, spent.claim.attempt), (Why::Spent, 2));
+    let error = "its servers were lost".to_owned();
+    let end = store.settle(
+        spent.claim.fence,
+        Outcome::Discarded { error },
+        changes(1, RunState::Failed),
+        at(91),
+    );
+    assert_eq!(end.await, Ok(JobState::Discarded));
+    assert_eq!(claim(&store, "e", 999).await, Claims::default());
+    assert_eq!(store.attempts(RunId::of(1)).await.unwrap().len(), 2);
+}
+
+pub(super) async fn the_highest_priority_then_the_oldest_goes_first(store: Shared) {
+    for (number, priority, seconds) in [
+        (1, 0, 5),
+        (2, 0, 3),
+        (3, 9, 8),
+        (4, -1, 0),
+        (5, 0, 3),
+        (6, 99, 50),
+    ] {
+        let mut one = submission(number);
+        one.job.priority = priority;
+        one.job.at = at(seconds);
+        store.submit(one).await.unwrap();
+    }
+    assert_eq!(state(&store, 4).await, JobState::Available);
+    assert_eq!(state(&store, 3).await, JobState::Scheduled);
+    assert_eq!(numbers(&claim(&store, "a", 0).await.to_run), ["[4]"]);
+    let mut two = ask("a", 9);
+    two.most = 2;
+    let got = store.claim(two.clone()).await.unwrap();
+    assert_eq!(numbers(&got.to_run), ["[3]", "[2]"]);
+    let mut other = two.clone();
+    other.queue = "other".into();
+    assert_eq!(store.claim(other).await, Ok(Claims::default()));
+    let got = store.claim(two.clone()).await.unwrap();
+    assert_eq!(numbers(&got.to_run), ["[5]", "[1]"]);
+    // What was rescued goes before everything else, the one that was lost first before the others.
+    two.now = at(50);
+    let got = store.claim(two).await.unwrap();
+    assert_eq!(numbers(&got.to_run), ["[4]", "[1]"]);
+}
+
+pub(super) async fn a_queue_has_its_bound(store: Shared) {
+    for number in 1..=6 {
+        submit(&store, number).await;
+    }
+    let bounded = |owner, now, at_once| Ask {
+        at_once,
+        ..ask(owner, now)
+    };
+    let first = store.claim(bounded("a", 0, 2)).await.unwrap();
+    assert_eq!(numbers(&first.to_run), ["[1]", "[2]"]);
+    assert_eq!(store.claim(bounded("b", 1, 2)).await, Ok(Claims::default()));
+    let third = store.claim(bounded("b", 1, 3)).await.unwrap();
+    assert_eq!(numbers(&third.to_run), ["[3]"]);
+    complete(&store, first.to_run[0].fence, 1, 2).await;
+    assert_eq!(store.claim(bounded("b", 3, 2)).await, Ok(Claims::default()));
+    // A rescue takes the place that the job has already.
+    let later = store.claim(bounded("c", 30, 3)).await.unwrap();
+    assert_eq!(numbers(&later.to_run), ["[2]", "[4]"]);
+    let later = store.claim(bounded("c", 31, 1)).await.unwrap();
+    assert_eq!(numbers(&later.to_run), ["[3]"]);
+}
+
+pub(super) async fn one_knows_when_to_ask_again(store: Shared) {
+    let due = async || store.due("q".into()).await.unwrap();
+    assert_eq!(due().await, None);
+    let mut later = submission(1);
+    later.job.at = at(70);
+    store.submit(later).await.unwrap();
+    assert_eq!(due().await, Some(at(70)));
+    submit(&store, 2).await;
+    assert_eq!(due().await, Some(at(0)));
+    let claim = one(&store, "a", 5).await;
+    assert_eq!(due().await, Some(at(35)));
+    // The server is known to have ended: its jobs need not wait for the lease.
+    assert_eq!(store.forsake("b".into(), at(6)).await, Ok(0));
+    assert_eq!(store.forsake("a".into(), at(6)).await, Ok(1));
+    assert_eq!(due().await, Some(at(6)));
+    let again = one(&store, "a", 6).await;
+    assert!(again.rescued && again.fence.number > claim.fence.number);
+    complete(&store, again.fence, 2, 7).await;
+    assert_eq!(due().await, Some(at(70)));
+}
+
+pub(super) async fn attempts_are_bounded(store: Shared) {
+    submit(&store, 1).await;
+    for now in 0..103 {
+        let claim = one(&store, "a", now).await;
+        let until = at(now + 1);
+        let snooze = Outcome::Snoozed { until };
+        store
+            .settle(claim.fence, snooze, Commit::default(), at(now))
+            .await
+            .unwrap();
+    }
+    let attempts = store.attempts(RunId::of(1)).await.unwrap();
+    assert_eq!((attempts.len(), attempts[0].began), (100, at(3)));
+}
