@@ -43,6 +43,10 @@ test-kit *words: build
 test-clients: guests build
     tests/clients/run.sh
 
+# The raw log against a real object store (SeaweedFS)
+test-object-store:
+    tests/object-store/run.sh
+
 # Real public data through `weir run`, the results compared with DuckDB's record for record, into files and a real PostgreSQL
 test-data: build
     tests/real-data/run.sh

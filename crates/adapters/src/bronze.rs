@@ -62,7 +62,7 @@ use read::{Outcome, Pages};
 use record::encode;
 use upload::Remote;
 
-pub use archive::Archive;
+pub use archive::{Archive, S3};
 
 mod archive;
 mod catalog;

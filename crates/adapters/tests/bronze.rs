@@ -29,6 +29,8 @@ mod damage;
 mod processes;
 #[path = "bronze/retention.rs"]
 mod retention;
+#[path = "bronze/s3.rs"]
+mod s3;
 
 /// 2026-11-22 12:00 UTC.
 const NOON: u64 = 1_795_348_800_000;

@@ -66,6 +66,8 @@ pub(super) struct Owner {
     pub(super) catalog: Arc<Catalog>,
     options: Options,
     tails: HashMap<PipelineId, Tail>,
+    /// Open segments that take no more, since something went wrong with their files.
+    retired: Vec<(PipelineId, Tail)>,
     squeeze: zstd::bulk::Compressor<'static>,
     commits: u64,
 }
@@ -84,6 +86,7 @@ impl Owner {
             catalog,
             options,
             tails: HashMap::new(),
+            retired: Vec::new(),
             squeeze,
             commits: 0,
         };
@@ -193,7 +196,7 @@ impl Owner {
                 tracing::error!(%pipeline, %error, "raw records could not be kept");
                 // What went wrong with a file may go on: the next records begin another. A full disk is no fault of the file.
                 if matches!(error, BronzeError::Unavailable(_)) {
-                    self.tails.remove(&pipeline);
+                    self.retire(&pipeline);
                 }
                 for append in group {
                     answer(append, Err(error.clone()));
@@ -309,9 +312,9 @@ impl Owner {
                     let error = BronzeError::Unavailable(format!("cannot sync raw records: {e}"));
                     tracing::error!(pipeline = %written.pipeline, %error, "raw records could not be kept");
                     if let Err(error) = tail.cut(&written.file) {
-                        tracing::error!(pipeline = %written.pipeline, %error, "a segment is left as it is until the next start");
+                        tracing::error!(pipeline = %written.pipeline, %error, "a segment is longer than what counts of it");
                     }
-                    self.tails.remove(&written.pipeline);
+                    self.retire(&written.pipeline);
                     for (append, _) in written.replies {
                         answer(append, Err(error.clone()));
                     }
@@ -329,8 +332,35 @@ impl Owner {
         }
     }
 
+    /// Takes no more into the open segment of a pipeline.
+    fn retire(&mut self, pipeline: &PipelineId) {
+        if let Some(mut tail) = self.tails.remove(pipeline) {
+            tail.let_go();
+            self.retired.push((pipeline.clone(), tail));
+        }
+    }
+
+    /// Seals what counts of segments that take no more; those where that does not work wait for the next time, or the next start.
+    fn seal_retired(&mut self) {
+        for (pipeline, mut tail) in std::mem::take(&mut self.retired) {
+            match tail.seal(&self.disk, &pipeline) {
+                Ok(sealed) => self.catalog.put(&pipeline, sealed),
+                Err(error) => {
+                    tracing::error!(%pipeline, segment = tail.number, %error, "a segment that takes no more could not be sealed");
+                    tail.let_go();
+                    if self.disk.file(&pipeline, &tail.entry()).exists() {
+                        self.retired.push((pipeline, tail));
+                    } else {
+                        self.catalog.remove(&pipeline, tail.number);
+                    }
+                }
+            }
+        }
+    }
+
     /// Seals what was begun before a day.
     pub(super) fn seal_before(&mut self, day: Day) -> Result<u64, BronzeError> {
+        self.seal_retired();
         let due = self.tails.iter().filter(|(_, t)| t.day < day);
         let due: Vec<PipelineId> = due.map(|(p, _)| p.clone()).collect();
         let mut count = 0;

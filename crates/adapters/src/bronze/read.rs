@@ -158,7 +158,7 @@ impl<'a> Pages<'a> {
 
     /// The file of a segment as it is now: it may have been sealed, put aside or removed meanwhile. None: it is gone; no file: it has to be fetched.
     fn open(
-        &self,
+        &mut self,
         entry: Entry,
         fetched: Option<File>,
     ) -> Result<Option<(Entry, Option<File>)>, BronzeError> {
@@ -189,11 +189,11 @@ impl<'a> Pages<'a> {
                 None => return Ok(None),
             }
         }
-        let path = self.disk.file(self.pipeline, &entry);
-        Err(BronzeError::Unavailable(format!(
-            "{} is not there",
-            path.display()
-        )))
+        self.page.damage.push(format!(
+            "segment {} of {}: its file is gone",
+            entry.number, self.pipeline
+        ));
+        Ok(None)
     }
 
     /// Reads on in one segment.

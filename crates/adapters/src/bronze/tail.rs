@@ -167,6 +167,11 @@ impl Tail {
         })
     }
 
+    /// Closes the file as it is.
+    pub(super) fn let_go(&mut self) {
+        self.file = None;
+    }
+
     /// Closes the file. The footer spares a check at the next start, and is overwritten by the next frame.
     pub(super) fn park(&mut self, disk: &Disk, pipeline: &PipelineId) -> Option<Arc<File>> {
         if !self.is_loose {

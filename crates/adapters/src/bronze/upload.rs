@@ -56,7 +56,7 @@ impl Remote {
         pipeline: &PipelineId,
         entry: &Entry,
     ) -> Result<File, BronzeError> {
-        let name = format!("{pipeline}-{}", entry.name(SEALED));
+        let name = cached(pipeline, entry);
         let path = self.folder.join(&name);
         let mut fetched = self.fetched.lock().await;
         if fetched.iter().any(|(known, _)| *known == name) {
@@ -69,7 +69,8 @@ impl Remote {
             .truncate(true)
             .open(&path)
             .map_err(|e| failed("make", &path, &e))?;
-        let file = self.archive.get(&entry.key(pipeline), file).await?;
+        let file = self.archive.get(&entry.key(pipeline), file).await;
+        let file = file.inspect_err(|_| super::tail::remove(&path))?;
         let size = file.metadata().map_err(|e| failed("read", &path, &e))?;
         fetched.push_back((name, size.len()));
         while fetched.len() > 1 && fetched.iter().map(|(_, size)| size).sum::<u64>() > self.most {
@@ -80,14 +81,26 @@ impl Remote {
         Ok(file)
     }
 
-    /// Removes a segment from the object store.
+    /// Removes a segment from the object store, and what was fetched of it.
     pub(super) async fn delete(
         &self,
         pipeline: &PipelineId,
         entry: &Entry,
     ) -> Result<(), BronzeError> {
-        self.archive.delete(&entry.key(pipeline)).await
+        self.archive.delete(&entry.key(pipeline)).await?;
+        let name = cached(pipeline, entry);
+        self.fetched
+            .lock()
+            .await
+            .retain(|(known, _)| *known != name);
+        super::tail::remove(&self.folder.join(name));
+        Ok(())
     }
+}
+
+/// What a fetched segment is called.
+fn cached(pipeline: &PipelineId, entry: &Entry) -> String {
+    format!("{pipeline}-{}", entry.name(SEALED))
 }
 
 /// Uploads what is sealed, oldest first. A segment that turns out to be damaged is put aside; where the store fails, the rest waits for the next time.

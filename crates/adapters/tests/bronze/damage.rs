@@ -237,3 +237,26 @@ async fn what_is_no_segment_stops_nothing() {
     let quarantined = |s: &&SegmentState| matches!(s, SegmentState::Quarantined { .. });
     assert_eq!(states.iter().filter(quarantined).count(), 4, "{states:?}");
 }
+
+#[tokio::test]
+async fn a_file_that_was_taken_away_is_named_and_stops_nothing() {
+    let dir = TempDir::new().unwrap();
+    let options = Options {
+        open_files: 1,
+        ..Options::default()
+    };
+    let log = BronzeLog::open(dir.path(), options, None).unwrap();
+    put(&log, vec![numbered(0)]).await;
+    // Another pipeline takes the one place for an open file.
+    let other = Bronze::append(&log, id("other"), vec![numbered(1)]);
+    other.await.unwrap();
+    fs::remove_file(&found(&dir.path().join("p"), "open")[0]).unwrap();
+    let lost = Bronze::append(&log, id("p"), vec![numbered(2)]).await;
+    assert!(lost.unwrap_err().is_retryable());
+    put(&log, vec![numbered(3)]).await;
+    let page = page(&log, from_start()).await;
+    assert_eq!(records(&page.records), [numbered(3)]);
+    assert!(page.damage[0].ends_with("its file is gone"), "{page:?}");
+    log.seal(NOON).await.unwrap();
+    assert_eq!(listed(&log).await.len(), 1);
+}
