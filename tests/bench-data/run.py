@@ -137,7 +137,7 @@ def measure(command, source, name):
     if process.returncode != 0:
         tail = (WORK / f"{name}.log").read_text(errors="replace")[-2000:]
         raise RuntimeError(f"{name} ended with {process.returncode}: {tail}")
-    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "mib": usage.ru_maxrss / 1024, "check": check(output)}
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "mib": usage.ru_maxrss / 1024, "check": rows(output) if name == "faucet" else check(output)}
 
 
 def check(output):
@@ -148,10 +148,23 @@ def check(output):
     return done.stdout.strip() or done.stderr.strip()[-200:]
 
 
+def rows(output):
+    """Of faucet, which has other fields."""
+    with open(output, "rb") as lines:
+        return f"rows={sum(1 for _ in lines)}"
+
+
 def generate(records):
     path = WORK / f"in-{records}.ndjson"
     if not path.exists():
         subprocess.run([sys.executable, HERE / "gen.py", path, str(records)], check=True)
+    return path
+
+
+def warm(path):
+    with open(path, "rb") as file:
+        while file.read(1 << 20):
+            pass
     return path
 
 
@@ -176,7 +189,8 @@ def main():
     wrong = judge(runs)
     result = figures(runs)
     if not SKIP_TEN and runs["native"] and "native" not in failed:
-        ten = measure(kinds["native"], generate(10 * RECORDS), "native")
+        # The small input was read before, and is in memory by now; so is this one then, where it has room.
+        ten = measure(kinds["native"], warm(generate(10 * RECORDS)), "native")
         one = statistics.median(run["wall"] for run in runs["native"])
         result["ten_times"] = round(ten["wall"] / one, 2)
         result["peak_mib"] = max(result["peak_mib"], round(ten["mib"], 1))
@@ -189,9 +203,9 @@ def judge(runs):
     wrong = []
     for name, found in runs.items():
         for run in found:
-            same = run["check"] == right if name != "faucet" else True
-            if not same:
-                wrong.append(f"{name}: {run['check']}, and it should be {right}")
+            wanted = right.split()[0] if name == "faucet" else right
+            if run["check"] != wanted:
+                wrong.append(f"{name}: {run['check']}, and it should be {wanted}")
                 break
     return wrong
 
