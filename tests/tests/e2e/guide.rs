@@ -13,14 +13,33 @@ use serde_json::Value;
 const COMMON: [&str; 3] = ["type", "name", "on_reject"];
 
 /// What `weir schema` prints.
-fn published() -> Value {
+fn printed() -> String {
     let output = command().arg("schema").output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn published() -> Value {
+    serde_json::from_str(&printed()).unwrap()
 }
 
 fn guide() -> PathBuf {
     root().join("docs/pipeline-guide")
+}
+
+#[test]
+fn the_schema_is_kept_with_the_guide() {
+    let place = guide().join("pipeline.schema.json");
+    let now = printed();
+    if std::env::var_os("WEIR_BLESS").is_some() {
+        fs::write(&place, &now).unwrap();
+        return;
+    }
+    let kept = fs::read_to_string(&place).unwrap_or_default();
+    assert!(
+        kept == now,
+        "docs/pipeline-guide/pipeline.schema.json is out of date; run this test with WEIR_BLESS=1"
+    );
 }
 
 /// The kinds of a place, with their options.
