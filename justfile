@@ -83,9 +83,13 @@ bench: guests build
 bench-data: guests build
     tests/bench-data/run.sh
 
+# Measure an idle server and a store with a million runs, and write target/bench-runs.json
+bench-runs: guests build
+    python3 tests/bench-runs/run.py
+
 # Accept the snapshots that the tests give now; look at the diff before committing it
 bless: guests guests-other build
     INSTA_UPDATE=always WEIR_BLESS=1 cargo nextest run --release --workspace --all-features
 
 # What a release has to pass
-ci: test test-clients bench bench-data
+ci: test test-clients bench bench-data bench-runs

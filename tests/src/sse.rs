@@ -41,7 +41,15 @@ impl Server {
     /// # Panics
     /// When the server does not let it.
     pub async fn listen(&self, query: &str, last: Option<u64>) -> Listener {
-        let mut request = self.request("GET", &format!("/api/v1/events{query}"));
+        self.follow(&format!("/api/v1/events{query}"), last).await
+    }
+
+    /// Follows the stream of events at this path.
+    ///
+    /// # Panics
+    /// When the server does not let it.
+    pub async fn follow(&self, path: &str, last: Option<u64>) -> Listener {
+        let mut request = self.request("GET", path);
         if let Some(last) = last {
             request = request.header("Last-Event-ID", &last.to_string());
         }
@@ -49,7 +57,7 @@ impl Server {
         let bytes = request.bytes(self.host, true);
         connection.send(&bytes).await.expect("a connection");
         let head = connection.read_head().await.expect("an answer");
-        assert_eq!(head.status, 200, "{query}");
+        assert_eq!(head.status, 200, "{path}");
         let kind = head.header("content-type").unwrap_or_default();
         assert!(kind.starts_with("text/event-stream"), "{kind}");
         Listener {

@@ -16,12 +16,16 @@ mod command_line;
 mod compat;
 #[path = "e2e/corpus.rs"]
 mod corpus;
+#[path = "e2e/crashes.rs"]
+mod crashes;
 #[path = "e2e/csv_to_postgres.rs"]
 mod csv_to_postgres;
 #[path = "e2e/dependencies.rs"]
 mod dependencies;
 #[path = "e2e/dependencies_unload.rs"]
 mod dependencies_unload;
+#[path = "e2e/durable.rs"]
+mod durable;
 #[path = "e2e/egress.rs"]
 mod egress;
 #[path = "e2e/events.rs"]
@@ -54,6 +58,8 @@ mod kit;
 mod languages;
 #[path = "e2e/life.rs"]
 mod life;
+#[path = "e2e/live.rs"]
+mod live;
 #[path = "e2e/peers.rs"]
 mod peers;
 #[path = "e2e/pipeline_hooks.rs"]
@@ -76,6 +82,8 @@ mod soak;
 mod structure;
 #[path = "e2e/supervision.rs"]
 mod supervision;
+#[path = "e2e/two_servers.rs"]
+mod two_servers;
 #[path = "e2e/valves.rs"]
 mod valves;
 #[path = "e2e/watch.rs"]

@@ -100,6 +100,7 @@ fn engine() -> Arc<Engine> {
         clock: Arc::new(Nothing),
         bus: Arc::new(LocalBus::new(Arc::new(Nothing))),
         fetch: Arc::new(Nothing),
+        durability: None,
         stages: engine::Stages::none(std::env::temp_dir()),
     };
     Engine::new(ports, Options::default())

@@ -17,9 +17,10 @@ const KEPT: usize = 10_000;
 /// Most bytes of their payloads.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Keeps the last 10,000 events, and at most 16 MiB of payloads, in memory.
+/// Keeps the last events in memory, bounded by their number and the bytes of their payloads.
 #[derive(Debug)]
 pub struct LocalBus {
+    first: u64,
     shared: Arc<Shared>,
 }
 
@@ -32,6 +33,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct Ring {
+    most: usize,
+    most_bytes: usize,
     /// In order, without gaps in their ids.
     events: VecDeque<Arc<Event>>,
     bytes: usize,
@@ -39,15 +42,24 @@ struct Ring {
 }
 
 impl LocalBus {
-    /// An empty bus. Ids start at the time it is made, in microseconds: they are exact in a JSON number until the year 2255.
+    /// An empty bus that keeps the last 10,000 events, and at most 16 MiB of payloads. Ids start at the time it is made, in microseconds: they are exact in a JSON number until
+    /// the year 2255.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::bounded(clock, KEPT, KEPT_BYTES)
+    }
+
+    /// One that keeps so many events, and so many bytes of payloads, but always the last event.
+    pub(crate) fn bounded(clock: Arc<dyn Clock>, most: usize, most_bytes: usize) -> Self {
         let since = clock.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let last = u64::try_from(since.as_micros()).unwrap_or(0);
         Self {
+            first: last,
             shared: Arc::new(Shared {
                 clock,
                 ring: Mutex::new(Ring {
+                    most,
+                    most_bytes,
                     events: VecDeque::new(),
                     bytes: 0,
                     last,
@@ -56,13 +68,27 @@ impl LocalBus {
             }),
         }
     }
+
+    /// Ids of its events come after this one: what is before is from another bus.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The events that are kept, the newest first.
+    pub(crate) fn kept(&self) -> Vec<Arc<Event>> {
+        let ring = lock(&self.shared.ring);
+        ring.events.iter().rev().cloned().collect()
+    }
 }
 
 impl Ring {
     fn push(&mut self, event: &Arc<Event>) {
         self.bytes += event.payload.len();
         self.events.push_back(Arc::clone(event));
-        while self.events.len() > KEPT || (self.bytes > KEPT_BYTES && self.events.len() > 1) {
+        while self.events.len() > self.most
+            || (self.bytes > self.most_bytes && self.events.len() > 1)
+        {
             if let Some(old) = self.events.pop_front() {
                 self.bytes -= old.payload.len();
             }

@@ -9,6 +9,7 @@ mod catalog;
 mod change;
 mod dependencies;
 mod discovery;
+mod durable;
 mod error;
 mod exchange;
 mod fetch;
@@ -17,6 +18,7 @@ mod guest_metrics;
 mod handover;
 mod hooks;
 mod lifecycle;
+mod live;
 mod load;
 mod mailbox;
 mod metrics;
@@ -63,8 +65,10 @@ use tracing::Instrument as _;
 use catalog::Catalog;
 use change::{CatalogChange, Lanes};
 use dependencies::Board;
+use durable::Durable;
 use guest_metrics::GuestMetrics;
 use hooks::Hooked;
+use live::Live;
 use load::Turns;
 use metrics::runs::RunMeters;
 use metrics::{Loads, Scrape};
@@ -76,14 +80,16 @@ pub use bus::LocalBus;
 pub use catalog::Target;
 pub use dependencies::{DependencyState, DependencyStatus};
 pub use discovery::{DeleteError, Discovery, Listed, Put, SpecError};
+pub use durable::Durability;
 pub use error::{AddError, ManageError, ValvesError};
 pub use exchange::Switchboard;
 pub use fetch::{fetch, raw_github_url};
 pub use hooks::{HookStatus, PointStatus, Step};
+pub use live::Recent;
 pub use options::{Keep, Options, Ports, Quarantine, RunOptions, Stages, Supervision};
 pub use pipelines::{PipelineVersion, RegisterError, Registered};
 pub use registry::{CapabilityStatus, ProviderStatus};
-pub use runs::{Backfill, BackfillError, Follow, RunFilter, SubmitError, Trigger, Which};
+pub use runs::{Backfill, BackfillError, Follow, SubmitError, Trigger, Which};
 pub use status::{
     CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason, Waiting,
 };
@@ -117,7 +123,9 @@ pub struct Engine {
     emitting: Mutex<()>,
     guest_metrics: Arc<GuestMetrics>,
     pipelines: Pipelines,
+    live: Live,
     runs: Runs,
+    durable: Option<Arc<Durable>>,
     run_meters: Arc<RunMeters>,
     ready: AtomicBool,
     closing: AtomicBool,
@@ -194,6 +202,8 @@ impl Engine {
             emitting: Mutex::default(),
             guest_metrics,
             pipelines: Pipelines::default(),
+            live: Live::default(),
+            durable: ports.durability.clone().map(Durable::new).map(Arc::new),
             runs,
             run_meters,
             turns: Turns::new(options.load_parallel),

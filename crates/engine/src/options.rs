@@ -17,6 +17,8 @@ use model::ports::{Clock, ComponentStore, HttpClient, References, Timer, ValveSt
 use model::settings::WrittenSettings;
 use model::stage::{Convert, Natives};
 
+use crate::durable::Durability;
+
 /// The outside world, as the engine uses it.
 #[derive(Debug, Clone)]
 pub struct Ports {
@@ -34,6 +36,8 @@ pub struct Ports {
     pub fetch: Arc<dyn HttpClient>,
     /// What runs of pipelines work with.
     pub stages: Stages,
+    /// Where runs are kept that are to outlive the server; none: they are remembered in memory, and triggers start nothing.
+    pub durability: Option<Durability>,
 }
 
 /// What runs of pipelines work with.
@@ -146,18 +150,20 @@ pub struct RunOptions {
     pub parts: NonZeroUsize,
     /// How many stages of one plugin may be open at once, in all runs together: each has an instance for itself.
     pub plugin_stages: NonZeroUsize,
+    /// Are the newest records of each pipeline kept in memory, and shown to who watches?
+    pub live: bool,
     /// Threads that runs work on.
     pub threads: NonZeroUsize,
     /// How much these threads stand back behind all others, 0 to 19 (niceness): 10 gets about a tenth of a core that others want, and all of one that they do not.
     pub nice: u8,
 }
 
-/// What is kept of what runs leave behind on disk, rejected and undelivered records. Folders of runs that go on are never removed, nor do they count.
+/// What is kept of runs that are over: in the store, and of what they leave behind on disk, rejected and undelivered records. Folders of runs that go on are never removed, nor do they count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// The folders of so many runs, the newest.
     pub runs: NonZeroUsize,
-    /// For so long after a run's end (its submission, if it was carried out before the host was started).
+    /// All of it for so long after a run's end (its submission, if it was carried out before the host was started).
     pub age: Duration,
 }
 
@@ -180,6 +186,7 @@ impl Default for RunOptions {
             keep: None,
             parts: of(10_000),
             plugin_stages: of(64),
+            live: false,
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             nice: 10,
         }

@@ -10,10 +10,12 @@ use model::error::StageError;
 use model::id::PipelineId;
 use model::pipeline::Pipeline;
 use model::stage::Misfit;
+use model::store::Failure;
 
 use crate::Engine;
 use crate::runs::{SubmitError, listed};
 use crate::slot::lock;
+use crate::spec;
 
 /// Most versions of one pipeline whose texts are kept.
 const VERSIONS: usize = 50;
@@ -59,6 +61,9 @@ pub enum RegisterError {
     /// A hook said no, or failed where it must not.
     #[error("{0}")]
     Refused(StageError),
+    /// Its version could not be kept.
+    #[error(transparent)]
+    Store(#[from] Failure),
     /// There are too many.
     #[error("there are {0} pipelines already, and no more may be registered")]
     TooMany(usize),
@@ -157,7 +162,11 @@ impl Engine {
         self.pipelines.check(&pipeline.id, expects)?;
         self.validate(&pipeline, Some(source)).await?;
         let at = self.ports.clock.now();
-        self.pipelines.put(pipeline, source, expects, at)
+        let number = match &self.durable {
+            Some(durable) => Some(durable.number_of(&pipeline.id, source, at).await?),
+            None => None,
+        };
+        self.pipelines.put(pipeline, source, number, expects, at)
     }
 
     /// Takes a pipeline out; was it there? Its versions stay known, and runs under way go on.
@@ -184,6 +193,27 @@ impl Engine {
     pub fn pipeline_versions(&self, id: &PipelineId) -> Vec<PipelineVersion> {
         let all = lock(&self.pipelines.0);
         all.get(id).map_or_else(Vec::new, |k| k.versions.clone())
+    }
+
+    /// Reads a version's spec as it was written.
+    pub(crate) async fn read_version(
+        self: &Arc<Self>,
+        id: &PipelineId,
+        source: &Arc<str>,
+    ) -> Result<Pipeline, String> {
+        let (this, source) = (Arc::clone(self), Arc::clone(source));
+        let file = format!("{id}.pipeline.yaml");
+        let reading = move || spec::read(&source, &file, this.natives(), &*this);
+        // A spec may have a megabyte.
+        let read = tokio::task::spawn_blocking(reading).await;
+        let read = read.map_err(|e| e.to_string())?;
+        read.map_err(|problems| {
+            let said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            format!(
+                "the spec that the run began with no longer fits: {}",
+                said.join("; ")
+            )
+        })
     }
 
     /// Tells of versions there were before the host was started, so that numbers go on from there. Of a pipeline of which anything is known already nothing changes.
@@ -222,6 +252,7 @@ impl Pipelines {
         &self,
         pipeline: Pipeline,
         source: &str,
+        number: Option<u64>,
         expects: Expects,
         at: SystemTime,
     ) -> Result<u64, RegisterError> {
@@ -236,12 +267,17 @@ impl Pipelines {
             }
         }
         let known = all.entry(id).or_default();
-        let last = known.versions.last();
-        let same = last.filter(|v| *v.source == *source).cloned();
+        let kept = known.versions.iter().rev();
+        let same = match number {
+            Some(number) => kept.clone().find(|v| v.version == number),
+            None => kept.clone().next(),
+        };
+        let same = same.filter(|v| *v.source == *source).cloned();
         let version = same.unwrap_or_else(|| {
-            known.last += 1;
+            let number = number.unwrap_or(known.last + 1);
+            known.last = number.max(known.last);
             let version = PipelineVersion {
-                version: known.last,
+                version: number,
                 source: source.into(),
                 at: Some(at),
             };

@@ -4,14 +4,14 @@ mod asked;
 mod compose;
 pub(crate) mod condition;
 mod flow;
-mod lines;
+pub(crate) mod lines;
 mod masked;
 pub(crate) mod meter;
 mod open;
 mod plugin;
-mod preview;
+pub(crate) mod preview;
 mod rejects;
-mod retry;
+pub(crate) mod retry;
 mod route;
 mod sink;
 mod source;
@@ -258,9 +258,17 @@ impl Engine {
         // The tasks that made them are gone, and they with them.
         entry.log_left_out();
         let record = entry.ending(state, error);
+        let goes_on = self.settle_run(&record).await;
         self.run_meters.over(&record);
-        self.tell_over(&record);
-        self.end_run(entry, &record);
+        if goes_on {
+            self.end_run(entry, &record);
+            // What it is now, the store says.
+            self.runs.book.remove(&record.id);
+        } else {
+            self.tell_over(&record);
+            self.end_run(entry, &record);
+            Box::pin(self.start_those_after(&record)).await;
+        }
         let counts = Counts::of(&record);
         let (read, delivered) = (counts.records_in, counts.records_out);
         let (state, error) = (state.as_str(), record.error.first());

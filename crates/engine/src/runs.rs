@@ -18,9 +18,11 @@ use model::id::PipelineId;
 use model::pipeline::{Pipeline, Work};
 use model::run::{Covered, RejectedRecord, RunId, RunRecord, RunState, StagePreview, Started};
 use model::stage::Misfit;
+use model::store::RunFilter;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::durable::Durable;
 use crate::options::{Keep, RunOptions};
 use crate::parameters;
 use crate::parts::too_many;
@@ -49,6 +51,12 @@ pub struct Trigger {
     pub preview: Option<u32>,
     /// Open no sinks: what would go to them is counted and, with `preview`, shown.
     pub dry_run: bool,
+    /// What the asker calls this request: another one with the same key, for the same pipeline, is answered with the same run. Only where runs are kept.
+    pub key: Option<String>,
+    /// Runs with a higher one go first. Only where runs are kept.
+    pub priority: i32,
+    /// Not before this time. Only where runs are kept.
+    pub not_before: Option<SystemTime>,
 }
 
 impl Trigger {
@@ -63,6 +71,9 @@ impl Trigger {
             limit: None,
             preview: None,
             dry_run: false,
+            key: None,
+            priority: 0,
+            not_before: None,
         }
     }
 }
@@ -74,19 +85,6 @@ pub enum Which {
     Named(PipelineId),
     /// This one; it need not be registered.
     Given(Arc<Pipeline>),
-}
-
-/// Which runs to list; all conditions hold.
-#[derive(Debug, Clone, Default)]
-pub struct RunFilter {
-    /// Of this pipeline.
-    pub pipeline: Option<PipelineId>,
-    /// In this state.
-    pub state: Option<RunState>,
-    /// Parts of this run.
-    pub parent: Option<RunId>,
-    /// Submitted before this one: where the page before ended.
-    pub before: Option<RunId>,
 }
 
 /// Why there is no run.
@@ -117,6 +115,9 @@ pub enum SubmitError {
     /// The host is shutting down.
     #[error("the host is shutting down")]
     ShuttingDown,
+    /// It could not be kept, so that it does not take place.
+    #[error(transparent)]
+    Store(#[from] model::store::Failure),
 }
 
 pub(crate) fn listed(misfits: &[Misfit]) -> String {
@@ -177,12 +178,17 @@ impl Engine {
             }
         };
         let job = self.job(pipeline, version, &trigger)?;
-        let entry = self.start_run(job, trigger.started_by, None)?;
-        Ok(entry.id.clone())
+        match &self.durable {
+            Some(durable) if version > 0 => self.submit_durable(durable, job, &trigger).await,
+            _ => {
+                let entry = self.start_run(job, trigger.started_by, None)?;
+                Ok(entry.id.clone())
+            }
+        }
     }
 
     /// What a trigger comes down to.
-    fn job(
+    pub(crate) fn job(
         &self,
         pipeline: Arc<Pipeline>,
         version: u64,
@@ -252,25 +258,47 @@ impl Engine {
         started_by: Started,
         whole: Option<&Entry>,
     ) -> Result<Arc<Entry>, SubmitError> {
-        if self.closing.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(SubmitError::ShuttingDown);
-        }
-        let (most, parts) = (self.runs.queue, self.runs.parts);
+        let parts = self.runs.parts;
         let stand = match whole {
+            Some(_) if self.is_closing() => return Err(SubmitError::ShuttingDown),
             Some(whole) if whole.count_part() > parts => {
                 return Err(SubmitError::TooManyParts(parts));
             }
             Some(whole) => Stand::PartOf(whole),
-            None => {
-                let place = self.runs.book.place();
-                Stand::Alone(place.ok_or(SubmitError::Busy {
-                    waiting: most,
-                    most,
-                })?)
-            }
+            None => Stand::Alone(self.place()?),
         };
         let now = self.ports.clock.now();
-        let record = RunRecord {
+        let record = self.new_record(&job, started_by, whole, now);
+        let entry = Entry::new(record, Arc::clone(&self.ports.clock), stand);
+        self.runs.book.add(&entry);
+        self.spawn_run(Arc::clone(&entry), job);
+        Ok(entry)
+    }
+
+    /// Is the host shutting down?
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// A place among the runs that wait.
+    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, SubmitError> {
+        if self.is_closing() {
+            return Err(SubmitError::ShuttingDown);
+        }
+        let (waiting, most) = (self.runs.queue, self.runs.queue);
+        let place = self.runs.book.place();
+        place.ok_or(SubmitError::Busy { waiting, most })
+    }
+
+    /// A run that waits.
+    pub(crate) fn new_record(
+        &self,
+        job: &Job,
+        started_by: Started,
+        whole: Option<&Entry>,
+        now: SystemTime,
+    ) -> RunRecord {
+        RunRecord {
             id: self.runs.book.id(now),
             pipeline: job.pipeline.id.clone(),
             version: job.version,
@@ -290,11 +318,7 @@ impl Engine {
             rejects_file: None,
             error: Vec::new(),
             log: VecDeque::new(),
-        };
-        let entry = Entry::new(record, Arc::clone(&self.ports.clock), stand);
-        self.runs.book.add(&entry);
-        self.spawn_run(Arc::clone(&entry), job);
-        Ok(entry)
+        }
     }
 
     /// A run is over.
@@ -361,7 +385,16 @@ impl Engine {
     /// Cancels all runs and waits until they are over, at most this long.
     pub(crate) async fn end_runs(&self, within: Duration) {
         let under_way: Vec<_> = self.runs.book.before(None);
-        let under_way = under_way.into_iter().filter(|e| !e.state().is_over());
+        // Those that wait to be claimed go on waiting, in the store.
+        let goes_on = |e: &Arc<Entry>| {
+            let waits = |durable: &Arc<Durable>| {
+                e.state() == RunState::Queued
+                    && e.look(|r| r.parent.is_none())
+                    && durable.held(&e.id).is_none()
+            };
+            !e.state().is_over() && !self.durable.as_ref().is_some_and(waits)
+        };
+        let under_way = under_way.into_iter().filter(goes_on);
         let ending: Vec<_> = under_way.inspect(|e| e.cancel()).collect();
         let all = futures_util::future::join_all(ending.iter().map(|e| e.over()));
         if tokio::time::timeout(within, all).await.is_err() {

@@ -119,7 +119,7 @@ impl Default for Persistence {
 }
 
 /// What happens when something goes wrong.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ErrorPolicy {
     /// When a stage rejects a record, and says nothing itself.
     pub on_reject: OnReject,
@@ -127,6 +127,19 @@ pub struct ErrorPolicy {
     pub max_rejects: Option<Threshold>,
     /// How a step is tried again that failed and may work later.
     pub retry: Backoff,
+    /// How a run that a trigger started is tried again when it failed.
+    pub rerun: Backoff,
+}
+
+impl Default for ErrorPolicy {
+    fn default() -> Self {
+        Self {
+            on_reject: OnReject::default(),
+            max_rejects: None,
+            retry: Backoff::default(),
+            rerun: Backoff::RERUN,
+        }
+    }
 }
 
 /// What becomes of a batch of which a stage rejects a record.
@@ -179,6 +192,15 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// Of whole runs: three attempts, a minute apart.
+    pub const RERUN: Self = Self {
+        max_retries: crate::store::MAX_ATTEMPTS - 1,
+        first: Duration::from_secs(60),
+        factor: 1.0,
+        max_delay: Duration::from_secs(60 * 60),
+        jitter: 0.0,
+    };
+
     /// The wait before a retry: `retry` counts from 0, `random` is evenly from 0 to 1.
     #[must_use]
     pub fn wait(&self, retry: u32, random: f64) -> Duration {

@@ -1,5 +1,6 @@
 //! A run of a pipeline as people see it: its id, its state, what each stage did. Running is the engine's business.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
@@ -67,6 +68,13 @@ impl fmt::Debug for RunId {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for RunId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl serde::Serialize for RunId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
@@ -74,7 +82,7 @@ impl serde::Serialize for RunId {
 }
 
 /// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Waits for its turn.
@@ -129,7 +137,7 @@ impl RunState {
 }
 
 /// Why there is a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Started {
     /// Somebody asked.
@@ -138,10 +146,14 @@ pub enum Started {
     Backfill,
     /// Another run is made of it.
     Composition,
+    /// Its trigger: an interval, or a crontab line.
+    Schedule,
+    /// A run of another pipeline is over.
+    After,
 }
 
 /// The span of time a run covers, in words for names and in instants.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Covered {
     /// For names: `2026_11_22_15`, `2026_11_22`, `2026_w47`, `2026_11`, `2026_q4`, `2026`, `all`.
     pub label: String,
@@ -152,7 +164,7 @@ pub struct Covered {
 }
 
 /// A part of a pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// The source.
@@ -164,7 +176,7 @@ pub enum Part {
 }
 
 /// What a stage did so far.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StageReport {
     /// Its name in the spec.
     pub name: String,
@@ -234,12 +246,12 @@ pub struct StagePreview {
 }
 
 /// Something a run says in words.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LogLine {
     /// When, RFC 3339.
     pub at: String,
     /// `info`, `warn` or `error`.
-    pub level: &'static str,
+    pub level: Cow<'static, str>,
     /// The stage it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
@@ -251,7 +263,7 @@ pub struct LogLine {
 pub const MEMBERS: usize = 16;
 
 /// A run that moves data for another one, as that one shows it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Member {
     /// Its id.
     pub id: RunId,
@@ -269,7 +281,7 @@ pub struct Member {
 }
 
 /// A run.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RunRecord {
     /// Its id.
     pub id: RunId,
@@ -283,11 +295,11 @@ pub struct RunRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<RunId>,
     /// The runs it is made of, in the order they were started.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<RunId>,
     /// Of those and the runs they are made of, the ones that move data, in the order they were started: all that are under way and the last that are over, but no more than
     /// [`MEMBERS`]. Only where one run is looked at by itself.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Member>,
     /// The span of time it covers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -314,7 +326,7 @@ pub struct RunRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejects_file: Option<String>,
     /// Why it failed: what happened first, then what that was part of.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub error: Vec<String>,
     /// Its last lines, the newest last.
     pub log: VecDeque<LogLine>,

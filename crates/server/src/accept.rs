@@ -17,7 +17,6 @@ use http_body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
@@ -60,15 +59,14 @@ pub async fn serve(
         http,
         limits,
     };
-    let graceful = GracefulShutdown::new();
     let mut tasks = JoinSet::new();
     let result = tokio::select! {
         () = shutdown => Ok(()),
-        failed = accept(&listener, &server, &graceful, &mut tasks) => Err(failed),
+        failed = accept(&listener, &server, &mut tasks) => Err(failed),
     };
     drop(listener);
     server.app.closing.send_replace(true);
-    drain(graceful, &mut tasks, server.limits.drain).await;
+    drain(&server, &mut tasks).await;
     result
 }
 
@@ -92,19 +90,14 @@ fn builder(limits: &HttpLimits) -> http1::Builder {
     http
 }
 
-async fn accept(
-    listener: &TcpListener,
-    server: &Server,
-    graceful: &GracefulShutdown,
-    tasks: &mut JoinSet<()>,
-) -> ServeError {
+async fn accept(listener: &TcpListener, server: &Server, tasks: &mut JoinSet<()>) -> ServeError {
     let slots = Arc::new(Semaphore::new(server.limits.max_connections.max(1)));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else {
             return ServeError::Accept(io::Error::other("the connection cap is gone"));
         };
         match listener.accept().await {
-            Ok((socket, _)) => tasks.spawn(connection(server, socket, slot, graceful.watcher())),
+            Ok((socket, _)) => tasks.spawn(connection(server, socket, slot)),
             Err(error) if is_passing(&error) => continue,
             Err(error) if is_shortage(&error) => {
                 tracing::warn!(%error, "cannot accept a connection just now");
@@ -139,7 +132,6 @@ fn connection(
     server: &Server,
     socket: TcpStream,
     slot: OwnedSemaphorePermit,
-    watcher: Watcher,
 ) -> impl Future<Output = ()> + Send + 'static {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
@@ -150,11 +142,25 @@ fn connection(
     let (router, app) = (server.router.clone(), server.app.clone());
     let service = service_fn(move |request| {
         let serving = phase.serve();
-        answer(app.clone(), router.clone(), request.map(Body::new), serving)
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(phase.clone());
+        answer(app.clone(), router.clone(), request, serving)
     });
-    let connection = server.http.serve_connection(io, service);
+    let connection = server.http.serve_connection(io, service).with_upgrades();
+    let mut closing = server.app.closing.subscribe();
     async move {
-        if let Err(error) = watcher.watch(connection).await {
+        let mut connection = std::pin::pin!(connection);
+        let closed = async {
+            let _gone = closing.wait_for(|closing| *closing).await;
+        };
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = closed => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
         }
         drop(slot);
@@ -201,14 +207,23 @@ impl http_body::Body for Tracked {
     }
 }
 
-/// Lets connections finish what they are at, then ends them.
-async fn drain(graceful: GracefulShutdown, tasks: &mut JoinSet<()>, within: Duration) {
-    if tokio::time::timeout(within, graceful.shutdown())
+/// Lets connections, and WebSockets that were connections, finish what they are at, then ends them.
+async fn drain(server: &Server, tasks: &mut JoinSet<()>) {
+    let over = async {
+        while let Some(ended) = tasks.join_next().await {
+            report(ended);
+        }
+        let all = u32::try_from(server.limits.max_listeners).unwrap_or(u32::MAX);
+        // Who follows something holds one. It is never closed.
+        let _all = server.app.listeners.acquire_many(all).await;
+    };
+    if tokio::time::timeout(server.limits.drain, over)
         .await
         .is_err()
     {
+        let connections = tasks.len();
         tracing::warn!(
-            connections = tasks.len(),
+            connections,
             "requests did not finish in time and were cut off"
         );
     }

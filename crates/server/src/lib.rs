@@ -18,6 +18,7 @@ mod reply;
 mod request_id;
 mod rescue;
 mod routes;
+mod socket;
 mod sse;
 mod strict;
 

@@ -205,6 +205,7 @@ impl Made {
             clock: clock.clone(),
             bus: Arc::clone(&bus),
             fetch: Arc::new(NoFetch),
+            durability: None,
             stages: engine::Stages::none(std::env::temp_dir()),
         };
         let options = Options {

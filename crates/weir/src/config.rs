@@ -20,7 +20,7 @@ use server::{Compat, Cors, HttpLimits};
 
 use crate::cli::{CompatArg, ServeArgs};
 use crate::secret;
-use written::{OneOrMore, Written};
+use written::{OneOrMore, Written, WrittenStore};
 
 pub(crate) use pipelines::Pipelines;
 
@@ -42,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) quarantine: Quarantine,
     pub(crate) supervision: Supervision,
     pub(crate) pipelines: Pipelines,
+    pub(crate) store: Store,
     pub(crate) runtime: Runtime,
     /// Named secrets that plugins may be granted.
     pub(crate) secrets: BTreeMap<String, SecretSource>,
@@ -145,6 +146,27 @@ pub(crate) fn local_key(env: &dyn Fn(&str) -> Option<String>) -> Result<String, 
     }
 }
 
+/// Where runs, schedules and checkpoints are kept.
+#[derive(Clone)]
+pub(crate) enum Store {
+    /// A file in the data folder.
+    File,
+    /// A PostgreSQL database, which servers may share.
+    Postgres {
+        url: String,
+        password: Option<String>,
+    },
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::File => "File",
+            Self::Postgres { .. } => "Postgres(..)",
+        })
+    }
+}
+
 /// The configuration file's content; an empty one where none was named and none is there.
 fn read(named: Option<&Path>) -> Result<(PathBuf, Written), String> {
     let file = named.unwrap_or(Path::new(DEFAULT_FILE)).to_owned();
@@ -195,6 +217,7 @@ fn check(
         "data",
     );
     let pipelines = written.pipelines.check(&data, &mut said);
+    let store = store(env, written.store, base, &mut said);
     let runtime = written.runtime.check(&mut said);
     wrong.extend(said.into_iter().map(|s| format!("{}: {s}", file.display())));
     Config {
@@ -216,11 +239,48 @@ fn check(
         quarantine: written.quarantine.value(),
         supervision: written.supervision.value(),
         pipelines,
+        store,
         runtime,
         secrets,
         preferences,
         settings: written.plugins,
         urls: urls(env),
+    }
+}
+
+/// The password is read once, at the start.
+fn store(
+    env: &dyn Fn(&str) -> Option<String>,
+    written: WrittenStore,
+    base: &Path,
+    said: &mut Vec<String>,
+) -> Store {
+    let Some(url) = written.url else {
+        if written.password.is_some() {
+            said.push(
+                "store.password: given without store.url, whose database it would be for".into(),
+            );
+        }
+        return Store::File;
+    };
+    if !["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+    {
+        said.push(
+            "store.url: the URL of a PostgreSQL database is needed, postgres://user@host/database"
+                .into(),
+        );
+    }
+    let password = written.password.and_then(|reference| {
+        let found = secret::source(&reference, base, env);
+        found
+            .map_err(|e| said.push(format!("store.password: {e}")))
+            .ok()
+    });
+    Store::Postgres {
+        url,
+        password: password.map(|(_, value)| value),
     }
 }
 

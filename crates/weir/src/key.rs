@@ -44,7 +44,7 @@ pub(crate) fn choose(
         Compat::Default => {
             let path = place(data);
             (
-                kept(&path)?,
+                kept_as(&path, "weir")?,
                 format!("made for this host, kept in {}", path.display()),
             )
         }
@@ -61,15 +61,15 @@ pub(crate) fn place(data: &Path) -> PathBuf {
     data.join("api-key")
 }
 
-/// The key kept in a file, readable by its owner only; a new one of 128 random bits if there is none.
-fn kept(path: &Path) -> anyhow::Result<String> {
+/// The text kept in a file, readable by its owner only; a new one if there is none: the prefix, `-` and 128 random bits.
+pub(crate) fn kept_as(path: &Path, prefix: &str) -> anyhow::Result<String> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text.trim().to_owned(),
-        Err(error) if error.kind() == ErrorKind::NotFound => return make(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => return make(path, prefix),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     if text.is_empty() {
-        return make(path);
+        return make(path, prefix);
     }
     let private = fs::Permissions::from_mode(0o600);
     fs::set_permissions(path, private)
@@ -77,11 +77,11 @@ fn kept(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Makes a key and keeps it, in one step.
-fn make(path: &Path) -> anyhow::Result<String> {
+/// Makes one and keeps it, in one step.
+fn make(path: &Path, prefix: &str) -> anyhow::Result<String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("no random numbers: {e}"))?;
-    let key = format!("weir-{:032x}", u128::from_be_bytes(random));
+    let key = format!("{prefix}-{:032x}", u128::from_be_bytes(random));
     let write = || {
         // Temporary files have mode 0600.
         let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;

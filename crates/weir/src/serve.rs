@@ -42,7 +42,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         plugins,
         specs,
         discovery,
-    } = wiring::server(&config)?;
+    } = wiring::server(&config).await?;
     let key = key::choose(config.key.clone(), config.compat, &config.data)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -81,6 +81,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         boot(&host, &config).await;
         // After the plugins, since specs name them. A spec that waits for a slow one is looked at again when it has started.
         discovery.look().await;
+        host.engine.take_up_runs();
         say(&banner(
             address,
             &key,

@@ -12,9 +12,12 @@ use adapters::secrets::NamedSecrets;
 use adapters::specs::SpecFolders;
 use adapters::stages::{ArrowConvert, Console, StagePorts, natives};
 use adapters::state::SqliteState;
+use adapters::store::Database;
 use adapters::valves::ValveFiles;
 use anyhow::Context;
-use engine::{Discovery, Engine, Keep, LocalBus, Options, Ports, RunOptions, Stages, Switchboard};
+use engine::{
+    Discovery, Durability, Engine, Keep, LocalBus, Options, Ports, RunOptions, Stages, Switchboard,
+};
 use model::access::Access;
 use model::grants::HttpGrant;
 use model::limits::{Limit, Limits};
@@ -26,7 +29,8 @@ use model::stage::Natives;
 use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
 use server::Compat;
 
-use crate::config::Config;
+use crate::config::{Config, Store};
+use crate::key;
 use crate::watch::Watched;
 use crate::watch::specs::WatchedSpecs;
 
@@ -52,6 +56,8 @@ pub(crate) struct Reach {
     pub(crate) console: Console,
     /// How long what runs leave behind is kept; none: for ever.
     pub(crate) keep: Option<Keep>,
+    /// Where runs are kept that are to outlive the process.
+    pub(crate) durability: Option<Durability>,
 }
 
 impl Reach {
@@ -68,6 +74,7 @@ impl Reach {
             // Standard output is the operator's, and holds the log.
             console: Console::in_run_log(),
             keep: Some(config.pipelines.keep),
+            durability: None,
         }
     }
 }
@@ -81,7 +88,7 @@ pub(crate) struct Server {
 }
 
 /// A host over the configured folders. Makes the data folder and the first folders of plugins and specs where they are missing.
-pub(crate) fn server(config: &Config) -> anyhow::Result<Server> {
+pub(crate) async fn server(config: &Config) -> anyhow::Result<Server> {
     make_private(&config.data)?;
     let components = Arc::new(Watched::new(Arc::new(FolderStore::open(
         &config.plugins.first,
@@ -93,7 +100,10 @@ pub(crate) fn server(config: &Config) -> anyhow::Result<Server> {
         Arc::<Watched>::clone(&components),
         valves,
         &config.data.join("compiled"),
-        Reach::configured(config),
+        Reach {
+            durability: Some(durability(config).await?),
+            ..Reach::configured(config)
+        },
     )?;
     let folders = &config.pipelines.folders;
     let specs = SpecFolders::open(&folders.first, &folders.others, &config.data)?;
@@ -105,6 +115,21 @@ pub(crate) fn server(config: &Config) -> anyhow::Result<Server> {
         specs,
         discovery,
     })
+}
+
+/// The store of runs, and this server's name in it.
+async fn durability(config: &Config) -> anyhow::Result<Durability> {
+    let store: Arc<dyn model::store::Store> = match &config.store {
+        Store::File => Arc::new(Database::sqlite(&config.data.join("store.sqlite"))?),
+        Store::Postgres { url, password } => {
+            let here = std::env::current_dir().context("there is no folder here")?;
+            let opened = Database::postgres(url, password.as_deref(), &here).await;
+            Arc::new(opened.context("[store]")?)
+        }
+    };
+    let place = config.data.join("server-id");
+    let owner = key::kept_as(&place, "server").context("this server has no name for the store")?;
+    Ok(Durability { store, owner })
 }
 
 /// Makes the data folder, readable by its owner only: keys, valves and state lie there.
@@ -150,6 +175,7 @@ pub(crate) fn host_with(
         clock: Arc::clone(&clock),
         bus: Arc::new(LocalBus::new(Arc::clone(&clock))),
         fetch: egress.client(fetch_policy(grant, &config.defaults)),
+        durability: reach.durability.clone(),
         stages: stages(&egress, &clock, reach)?,
     };
     let options = Options {
@@ -213,6 +239,8 @@ fn runs(config: &Config, keep: Option<Keep>) -> RunOptions {
     RunOptions {
         at_once: config.pipelines.parallel_runs.unwrap_or(default.at_once),
         history: config.pipelines.history.unwrap_or(default.history),
+        // Only a server shows them.
+        live: keep.is_some(),
         keep,
         ..default
     }

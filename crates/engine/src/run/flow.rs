@@ -29,6 +29,7 @@ use super::spill::{Spill, Undelivered};
 use super::work::{Station, as_lines, work};
 use super::{End, Failure, Job};
 use crate::Engine;
+use crate::live::Watched;
 use crate::runs::entry::Entry;
 use crate::runs::kept::folder;
 use crate::slot::lock;
@@ -44,6 +45,8 @@ pub(super) struct Flight {
     pub(super) timer: Arc<dyn Timer>,
     clock: Arc<dyn Clock>,
     rows: Vec<Rows>,
+    /// Who watches sees what goes to the sinks.
+    watched: Option<Watched>,
     sinks: usize,
     /// Sinks that have taken all there is, or have given up.
     drained: AtomicUsize,
@@ -290,6 +293,7 @@ impl Engine {
             timer: Arc::clone(&ports.timer),
             clock: Arc::clone(&self.ports.clock),
             rows: planned.iter().map(|_| Rows::new(job.preview)).collect(),
+            watched: self.watched(entry, job),
             sinks,
             drained: AtomicUsize::new(0),
             gone: AtomicUsize::new(0),
@@ -546,7 +550,7 @@ async fn hand_out(
             match from.next().now_or_never() {
                 Some(next) => next,
                 None => {
-                    send(&queues, gathered.all()).await;
+                    send(&queues, gathered.all(), &flight).await;
                     continue;
                 }
             }
@@ -555,16 +559,26 @@ async fn hand_out(
         flight.rejects.settle(&mut parcel).await?;
         for batch in parcel.batches {
             let done = gathered.add(batch, records, bytes);
-            send(&queues, done).await;
+            send(&queues, done, &flight).await;
         }
     }
-    send(&queues, gathered.all()).await;
+    send(&queues, gathered.all(), &flight).await;
+    if let Some(watched) = &flight.watched {
+        watched.end();
+    }
     flight.handed_out.store(true, Ordering::SeqCst);
     Ok(())
 }
 
-async fn send(queues: &[mpsc::Sender<Batch>], batches: impl IntoIterator<Item = Batch>) {
+async fn send(
+    queues: &[mpsc::Sender<Batch>],
+    batches: impl IntoIterator<Item = Batch>,
+    flight: &Flight,
+) {
     for batch in batches {
+        if let Some(watched) = &flight.watched {
+            watched.see(&batch);
+        }
         for queue in queues {
             // A sink that is gone ends the run; its own task says so.
             let _gone = queue.send(batch.clone()).await;

@@ -5,7 +5,7 @@ use model::data::{Batch, Encoding};
 use serde::de::IgnoredAny;
 
 /// The lines of a batch, without their ends.
-pub(super) fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn lines(data: &[u8]) -> impl Iterator<Item = &[u8]> {
     data.split_inclusive(|b| *b == b'\n')
         .map(|line| line.strip_suffix(b"\n").unwrap_or(line))
 }

@@ -44,7 +44,7 @@ impl Rows {
         let Ok(shown) = shown else { return };
         let mut rows = lock(&self.rows);
         let room = self.most.saturating_sub(rows.len());
-        rows.extend(lines(&shown.data).take(room).map(row));
+        rows.extend(lines(&shown.data).take(room).map(|line| row(line, RECORD)));
         self.full.store(rows.len() >= self.most, Ordering::Relaxed);
     }
 
@@ -57,8 +57,9 @@ impl Rows {
     }
 }
 
-fn row(line: &[u8]) -> Value {
-    let (start, _) = line.split_at(line.len().min(RECORD));
+/// A record as it is shown: one that is no JSON, or has more than so many bytes, as the text of its beginning.
+pub(crate) fn row(line: &[u8], most: usize) -> Value {
+    let (start, _) = line.split_at(line.len().min(most));
     let parsed = if start.len() == line.len() {
         serde_json::from_slice(line).ok()
     } else {

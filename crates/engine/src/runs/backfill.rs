@@ -42,9 +42,9 @@ pub enum BackfillError {
 }
 
 /// The windows of a backfill, as its run is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Windows {
-    pub(crate) windows: Arc<[Covered]>,
+    pub(crate) windows: Vec<Covered>,
     pub(crate) parallel: NonZeroUsize,
     pub(crate) stop_on_error: bool,
 }
@@ -54,7 +54,7 @@ impl Engine {
     ///
     /// # Errors
     /// The windows do not fit, or as [`Engine::submit`].
-    pub fn backfill(self: &Arc<Self>, backfill: &Backfill) -> Result<RunId, BackfillError> {
+    pub async fn backfill(self: &Arc<Self>, backfill: &Backfill) -> Result<RunId, BackfillError> {
         let id = &backfill.pipeline;
         let found = self.pipeline(id);
         let found = found.ok_or_else(|| SubmitError::NotFound(id.clone()))?;
@@ -74,12 +74,16 @@ impl Engine {
         trigger.parameters.clone_from(&backfill.parameters);
         trigger.dry_run = backfill.dry_run;
         let mut job = self.job(Arc::clone(&found.pipeline), found.version, &trigger)?;
+        trigger.started_by = Started::Backfill;
         job.window = whole(&windows);
         job.windows = Some(Windows {
-            windows: windows.into(),
+            windows,
             parallel: backfill.parallel,
             stop_on_error: backfill.stop_on_error,
         });
+        if let Some(durable) = &self.durable {
+            return Ok(self.submit_durable(durable, job, &trigger).await?);
+        }
         let entry = self.start_run(job, Started::Backfill, None)?;
         Ok(entry.id.clone())
     }

@@ -57,6 +57,11 @@ impl Book {
         pages.runs.insert(entry.id.clone(), Arc::clone(entry));
     }
 
+    /// Forgets a run: one that was never submitted, or that the store has.
+    pub(crate) fn remove(&self, id: &RunId) {
+        lock(&self.pages).runs.remove(id);
+    }
+
     pub(crate) fn get(&self, id: &RunId) -> Option<Arc<Entry>> {
         lock(&self.pages).runs.get(id).cloned()
     }
@@ -95,7 +100,10 @@ impl Book {
         pages.over.push_back(id.clone());
         let many = pages.over.len().saturating_sub(self.history);
         for id in pages.over.drain(..many) {
-            pages.runs.remove(&id);
+            // One that was tried again has ended more than once.
+            if pages.runs.get(&id).is_some_and(|run| run.state().is_over()) {
+                pages.runs.remove(&id);
+            }
         }
     }
 }

@@ -75,6 +75,8 @@ pub(crate) enum Stand<'a> {
     Alone(OwnedSemaphorePermit),
     /// As a part of this one.
     PartOf(&'a Entry),
+    /// For itself, claimed from the store: it waited there.
+    Claimed,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +92,7 @@ impl Entry {
         let (place, whole) = match stand {
             Stand::Alone(place) => (Some(place), None),
             Stand::PartOf(whole) => (None, Some(whole)),
+            Stand::Claimed => (None, None),
         };
         Arc::new(Self {
             id: record.id.clone(),
@@ -267,7 +270,7 @@ impl Entry {
     pub(crate) fn log(&self, level: &'static str, stage: Option<&str>, message: String) {
         let line = LogLine {
             at: rfc3339(self.clock.now()),
-            level,
+            level: level.into(),
             stage: stage.map(Into::into),
             message: clipped(message, LINE_BYTES),
         };

@@ -219,12 +219,25 @@ impl Said {
         ErrorPolicy {
             on_reject: written.on_reject.unwrap_or_default(),
             max_rejects,
-            retry: self.backoff(written.retry.unwrap_or_default(), &format!("{at}/retry")),
+            retry: self.backoff(
+                written.retry.unwrap_or_default(),
+                Backoff::default(),
+                &format!("{at}/retry"),
+            ),
+            rerun: self.backoff(
+                written.rerun.unwrap_or_default().into(),
+                Backoff::RERUN,
+                &format!("{at}/rerun"),
+            ),
         }
     }
 
-    pub(super) fn backoff(&mut self, written: written::Backoff, at: &str) -> Backoff {
-        let default = Backoff::default();
+    pub(super) fn backoff(
+        &mut self,
+        written: written::Backoff,
+        default: Backoff,
+        at: &str,
+    ) -> Backoff {
         let mut wait = |key: &str, text: Option<DurationText>, default: Duration| {
             let text = text.map(|text| units::duration(&text.0));
             let wait = text.and_then(|wait| self.take(format!("{at}/{key}"), wait));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use model::id::PipelineId;
-use model::pipeline::{Flow, Pipeline, StageKind, StageSpec, Step, Work};
+use model::pipeline::{Backoff, Flow, Pipeline, StageKind, StageSpec, Step, Work};
 use serde_json::{Map, Value};
 
 use super::condition;
@@ -226,7 +226,7 @@ impl Reader<'_> {
             max_delay: written.max_delay,
             jitter: written.jitter,
         };
-        let backoff = self.said.backoff(backoff, &at);
+        let backoff = self.said.backoff(backoff, Backoff::default(), &at);
         let pipeline = self.step(
             &written.pipeline.0,
             &format!("{at}/pipeline"),

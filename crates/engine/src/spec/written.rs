@@ -162,6 +162,8 @@ pub(super) struct Errors {
     pub(super) max_rejects: Option<Threshold>,
     /// How a step is tried again that failed and may work later.
     pub(super) retry: Option<Backoff>,
+    /// How a run that the trigger started is tried again when it failed. Default: two more times, each after `1m` (`factor: 1`, `jitter: 0`, `max_delay: 1h`).
+    pub(super) rerun: Option<Rerun>,
 }
 
 /// What becomes of a batch of which a stage rejects a record.
@@ -197,6 +199,37 @@ pub(super) struct Backoff {
     /// By which part of itself a wait is shortened at most, 0 to 1. Default: 0.5.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub(super) jitter: Option<f64>,
+}
+
+/// How often and when a run is tried again: the waits as those of a step.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rerun {
+    /// Runs after the first one: 2 make 3 attempts. Default: 2.
+    #[schemars(range(max = 100))]
+    pub(super) max_retries: Option<u32>,
+    /// The wait before the second attempt. Default: `1m`.
+    pub(super) first: Option<DurationText>,
+    /// What each wait is multiplied with, 1 or more. Default: 1, so that all waits are the same.
+    #[schemars(range(min = 1.0, max = 100.0))]
+    pub(super) factor: Option<f64>,
+    /// The longest wait. Default: `1h`.
+    pub(super) max_delay: Option<DurationText>,
+    /// By which part of itself a wait is shortened at most, 0 to 1. Default: 0.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(super) jitter: Option<f64>,
+}
+
+impl From<Rerun> for Backoff {
+    fn from(written: Rerun) -> Self {
+        Self {
+            max_retries: written.max_retries,
+            first: written.first,
+            factor: written.factor,
+            max_delay: written.max_delay,
+            jitter: written.jitter,
+        }
+    }
 }
 
 /// How much a run may hold and take.

@@ -8,7 +8,8 @@ use model::run::{RunRecord, RunState, Started};
 use serde_json::{Value, json};
 
 use super::stages::{Bench, bench, bench_with, flow, id, pipeline};
-use crate::{Backfill, RunFilter, RunOptions, Trigger, Which};
+use crate::{Backfill, RunOptions, Trigger, Which};
+use model::store::RunFilter;
 
 /// A flow with an id of its own, as a step.
 fn step(name: &str, source: Value) -> Step {
@@ -474,7 +475,7 @@ async fn a_backfill_runs_each_window_in_order() {
         parameters: serde_json::Map::new(),
         dry_run: false,
     };
-    let run = bench.engine.backfill(&backfill).unwrap();
+    let run = bench.engine.backfill(&backfill).await.unwrap();
     let run = bench.ended(&run).await;
     assert_eq!(run.state, OK, "{run:?}");
     let windows: Vec<_> = run
@@ -488,6 +489,6 @@ async fn a_backfill_runs_each_window_in_order() {
     let whole = run.window.unwrap();
     assert_eq!(whole.label, "2026_02_27..2026_03_02");
     backfill.to = "2026-02-01".into();
-    let error = bench.engine.backfill(&backfill).unwrap_err();
+    let error = bench.engine.backfill(&backfill).await.unwrap_err();
     assert!(error.to_string().contains("2026-02-01"), "{error}");
 }

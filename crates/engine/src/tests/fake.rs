@@ -73,6 +73,7 @@ impl World {
             valves: Arc::new(Outside(Arc::clone(self))),
             clock: Arc::new(Outside(Arc::clone(self))),
             fetch: Arc::new(Outside(Arc::clone(self))),
+            durability: None,
             stages,
             bus: Arc::new(LocalBus::new(Arc::new(Outside(Arc::clone(self))))),
         };

@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 use super::stages::{
     bench, bench_with, conserved, flow, id, pipeline, report, source, stage, without,
 };
-use crate::{Engine, RegisterError, RunFilter, RunOptions, SubmitError, Trigger, Which};
+use model::store::RunFilter;
+
+use crate::{Engine, RegisterError, RunOptions, SubmitError, Trigger, Which};
 
 #[tokio::test]
 async fn records_go_through_in_order_and_are_counted() {

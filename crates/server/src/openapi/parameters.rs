@@ -19,7 +19,6 @@ pub(super) fn of(route: &Route, path: &str) -> Vec<Value> {
         rest = after;
     }
     let text = || json!({"type": "string"});
-    let id = || json!({"type": "integer", "minimum": 0});
     match route.op {
         Op::InstallPlugin => all.push(query(
             "name",
@@ -38,14 +37,12 @@ pub(super) fn of(route: &Route, path: &str) -> Vec<Value> {
             let topics = json!({"type": "array", "items": text(), "maxItems": 100});
             let what = "A topic, or what topics start with and a `*`; may be given more than once. Without it: all.";
             all.push(query("topic", what, topics));
-            let what = "Begin after the event of this id; the header wins.";
-            all.push(query("last_event_id", what, id()));
-            all.push(json!({
-                "name": "Last-Event-ID",
-                "in": "header",
-                "description": "Begin after the event of this id. Without it: with the next one.",
-                "schema": id(),
-            }));
+            all.extend(last_event());
+        }
+        Op::LiveRecords => all.extend(last_event()),
+        Op::RecentRecords => {
+            let limit = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 20});
+            all.push(query("limit", "How many.", limit));
         }
         Op::ListPipelines => all.push(query("tag", "Only pipelines with this tag.", text())),
         Op::CheckPipeline => all.push(query(
@@ -57,6 +54,21 @@ pub(super) fn of(route: &Route, path: &str) -> Vec<Value> {
         _ => {}
     }
     all
+}
+
+/// Where a stream of events begins.
+fn last_event() -> [Value; 2] {
+    let id = json!({"type": "integer", "minimum": 0});
+    let what = "Begin after the event of this id; the header wins.";
+    [
+        query("last_event_id", what, id.clone()),
+        json!({
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "Begin after the event of this id. Without it: with the next one.",
+            "schema": id,
+        }),
+    ]
 }
 
 fn of_runs() -> [Value; 5] {

@@ -16,6 +16,7 @@ pub(super) fn all() -> Map<String, Value> {
         plugins(),
         data::pipelines(),
         data::runs(),
+        data::records(),
     ] {
         if let Value::Object(part) = part {
             all.extend(part);

@@ -4,6 +4,7 @@ use engine::spec::Problem as SpecProblem;
 use engine::{BackfillError, DeleteError, RegisterError, SpecError, SubmitError};
 use http::StatusCode;
 use model::stage::Misfit;
+use model::store::Failure;
 use serde_json::{Value, json};
 
 use super::{Problem, stage, store};
@@ -15,6 +16,7 @@ pub(crate) fn spec(error: &SpecError) -> Problem {
     match error {
         SpecError::Invalid(found) => problem.with_errors(problems(found)),
         SpecError::Register(RegisterError::Refused(e)) => stage(e),
+        SpecError::Register(RegisterError::Store(e)) => durable(e),
         SpecError::Store(e) => store(e),
         _ => problem,
     }
@@ -27,7 +29,7 @@ fn status(error: &SpecError) -> StatusCode {
         SpecError::Register(e) => match e {
             RegisterError::Exists(_) => StatusCode::CONFLICT,
             RegisterError::NotFound(_) => StatusCode::NOT_FOUND,
-            RegisterError::TooMany(_) => StatusCode::SERVICE_UNAVAILABLE,
+            RegisterError::TooMany(_) | RegisterError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             RegisterError::Invalid(_) | RegisterError::Refused(_) => StatusCode::BAD_REQUEST,
         },
         SpecError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -46,7 +48,7 @@ pub(crate) fn of_spec(error: &SpecError) -> (&'static str, String) {
         SpecError::Register(RegisterError::NotFound(_)) => "pipeline_not_found",
         SpecError::Register(RegisterError::TooMany(_)) => "too_many_pipelines",
         SpecError::Register(RegisterError::Refused(_)) => "hook_error",
-        SpecError::Store(_) => "store_failed",
+        SpecError::Store(_) | SpecError::Register(RegisterError::Store(_)) => "store_failed",
     };
     (code, error.to_string())
 }
@@ -82,6 +84,21 @@ pub(crate) fn submit(error: &SubmitError) -> Problem {
         // Only a part can be one too many, and nobody asks for those here.
         SubmitError::TooManyParts(_) => of(StatusCode::UNPROCESSABLE_ENTITY, "invalid_run"),
         SubmitError::ShuttingDown => of(StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+        SubmitError::Store(e) => durable(e),
+    }
+}
+
+/// What the store of runs did not do.
+pub(crate) fn durable(error: &Failure) -> Problem {
+    tracing::error!(%error, "the store of runs did not do what it was asked");
+    let of = |status, code| Problem::new(status, code, error.to_string());
+    match error {
+        Failure::Unavailable(_) => {
+            of(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable").retry_after(5)
+        }
+        Failure::Full(_) => of(StatusCode::INSUFFICIENT_STORAGE, "store_full"),
+        Failure::Lost | Failure::Conflict(_) => of(StatusCode::CONFLICT, "store_conflict"),
+        Failure::Invalid(_) => of(StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
     }
 }
 

@@ -19,24 +19,22 @@ const MAX_TOPICS: usize = 100;
 pub(super) fn events(call: &Call) -> Answer {
     let topics = topics(call)?;
     let bus = Arc::clone(call.app.engine.bus());
-    let (first, newest) = (call.app.first_event, bus.last());
-    let since = match last_seen(call)? {
+    let since = since(call, call.app.first_event, bus.last())?;
+    let turn = turn(call)?;
+    let closing = call.app.closing.subscribe();
+    let listener = Listener::new(bus, topics, since, HEARTBEAT, closing, turn);
+    Ok(stream(Body::new(listener)))
+}
+
+/// After the last event the client has seen, or from now on. Ids of this bus come after `first`, the last is `newest`.
+pub(super) fn since(call: &Call, first: u64, newest: u64) -> Result<Since, Problem> {
+    Ok(match last_seen(call)? {
         None => Since::After(newest),
         // From another server, one before this one or one yet to come.
         Some(id) if id < first => Since::Lost(first),
         Some(id) if id > newest => Since::Lost(newest),
         Some(id) => Since::After(id),
-    };
-    let turn = turn(call)?;
-    let listener = Listener::new(
-        bus,
-        topics,
-        since,
-        HEARTBEAT,
-        call.app.closing.subscribe(),
-        turn,
-    );
-    Ok(stream(Body::new(listener)))
+    })
 }
 
 /// A turn to follow something; there are so many at once.

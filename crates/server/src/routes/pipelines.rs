@@ -1,5 +1,6 @@
 //! Pipelines: registered, replaced, removed, listed, checked. How they look is `view`'s business, running them `start`'s.
 
+pub(super) mod live;
 pub(super) mod start;
 mod view;
 
@@ -32,7 +33,7 @@ pub(super) async fn check(call: Call, body: Body) -> Answer {
 }
 
 /// `GET /api/v1/pipelines`.
-pub(super) fn list(call: &Call) -> Response {
+pub(super) async fn list(call: &Call) -> Answer {
     let tag = query::one(call, "tag");
     let has_tag = |listed: &Listed| {
         let tags = listed.registered.as_ref().map(|r| &r.pipeline.tags);
@@ -40,16 +41,19 @@ pub(super) fn list(call: &Call) -> Response {
             .is_none_or(|tag| tags.is_some_and(|t| t.contains(tag)))
     };
     let all = call.app.config.pipelines.list();
-    let shown = all.iter().filter(|l| has_tag(l));
-    let shown: Vec<Value> = shown.map(|l| view::summary(l, &call.app.engine)).collect();
-    answer(json!({ "pipelines": shown }).to_string())
+    let mut shown = Vec::new();
+    for listed in all.iter().filter(|l| has_tag(l)) {
+        let one = view::summary(listed, &call.app.engine).await;
+        shown.push(one.map_err(|e| rescue::durable(&e))?);
+    }
+    Ok(answer(json!({ "pipelines": shown }).to_string()))
 }
 
 /// `POST /api/v1/pipelines`: a new one.
 pub(super) async fn create(call: Call, body: Body) -> Answer {
     let text = text(&call, body).await?;
     let put = call.app.config.pipelines.put(text, None).await;
-    done(&call, &put.map_err(|e| rescue::spec(&e))?)
+    done(&call, &put.map_err(|e| rescue::spec(&e))?).await
 }
 
 /// `PUT /api/v1/pipelines/{id}`: a new one, or a new version of it.
@@ -57,10 +61,10 @@ pub(super) async fn replace(call: Call, body: Body) -> Answer {
     let id = id(&call)?;
     let text = text(&call, body).await?;
     let put = call.app.config.pipelines.put(text, Some(id)).await;
-    done(&call, &put.map_err(|e| rescue::spec(&e))?)
+    done(&call, &put.map_err(|e| rescue::spec(&e))?).await
 }
 
-fn done(call: &Call, put: &Put) -> Answer {
+async fn done(call: &Call, put: &Put) -> Answer {
     let id = &put.registered.pipeline.id;
     let listed = call.app.config.pipelines.find(id.as_str());
     // Whatever others have made of it by now: the answer is about what was put.
@@ -70,8 +74,7 @@ fn done(call: &Call, put: &Put) -> Answer {
         registered: Some(put.registered.clone()),
         failure: None,
     };
-    let mut response =
-        answer(view::whole(&listed, &call.app.engine, call.app.config.clock.now()).to_string());
+    let mut response = shown(call, &listed).await?;
     if put.is_new {
         *response.status_mut() = StatusCode::CREATED;
     }
@@ -80,12 +83,28 @@ fn done(call: &Call, put: &Put) -> Answer {
 }
 
 /// `GET /api/v1/pipelines/{id}`.
-pub(super) fn get(call: &Call) -> Answer {
+pub(super) async fn get(call: &Call) -> Answer {
     let listed = call.app.config.pipelines.find(&call.id);
     let listed = listed.ok_or_else(|| missing(&call.id))?;
-    Ok(answer(
-        view::whole(&listed, &call.app.engine, call.app.config.clock.now()).to_string(),
-    ))
+    shown(call, &listed).await
+}
+
+async fn shown(call: &Call, listed: &Listed) -> Answer {
+    let now = call.app.config.clock.now();
+    let whole = view::whole(listed, &call.app.engine, now).await;
+    let whole = whole.map_err(|e| rescue::durable(&e))?;
+    Ok(answer(whole.to_string()))
+}
+
+/// `POST /api/v1/pipelines/{id}/pause` and `/resume`.
+pub(super) async fn pause(call: &Call, paused: bool) -> Answer {
+    let id = id(call)?;
+    if call.app.engine.pipeline(&id).is_none() {
+        return Err(missing(&call.id));
+    }
+    let done = call.app.engine.pause(&id, paused).await;
+    done.map_err(|e| rescue::durable(&e))?;
+    get(call).await
 }
 
 /// `DELETE /api/v1/pipelines/{id}`.

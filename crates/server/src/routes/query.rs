@@ -35,3 +35,17 @@ pub(super) fn flag(call: &Call, name: &str) -> Result<bool, Problem> {
         ))),
     }
 }
+
+/// How many are asked for with `limit`: so many, if nothing is said.
+///
+/// # Errors
+/// It is no number from 1 to `most`.
+pub(super) fn limit(call: &Call, unless_said: usize, most: usize) -> Result<usize, Problem> {
+    let Some(text) = one(call, "limit") else {
+        return Ok(unless_said);
+    };
+    let limit = text.parse().ok().filter(|n| (1..=most).contains(n));
+    limit.ok_or_else(|| {
+        Problem::bad_request(format!("limit: {text:?} was given; 1 to {most} is needed"))
+    })
+}

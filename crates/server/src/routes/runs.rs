@@ -4,14 +4,14 @@ pub(super) mod view;
 
 use axum::body::Body;
 use axum::response::Response;
-use engine::RunFilter;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use model::id::PipelineId;
 use model::run::{RunId, RunRecord, RunState};
+use model::store::RunFilter;
 use serde_json::{Value, json};
 
 use super::{Answer, Call, events, json as answer, query};
-use crate::rescue::Problem;
+use crate::rescue::{self, Problem};
 use crate::sse::follow::Following;
 use crate::sse::listen::HEARTBEAT;
 
@@ -22,8 +22,8 @@ const MAX_PAGE: usize = 500;
 const NDJSON: &str = "application/x-ndjson";
 
 /// `GET /api/v1/runs`, the newest first. `next` of a page is the `cursor` of the one after it.
-pub(super) fn list(call: &Call) -> Answer {
-    let limit = limit(call)?;
+pub(super) async fn list(call: &Call) -> Answer {
+    let limit = query::limit(call, PAGE, MAX_PAGE)?;
     let filter = RunFilter {
         pipeline: parsed(call, "pipeline", |t| {
             PipelineId::new(t).map_err(|e| e.to_string())
@@ -32,24 +32,13 @@ pub(super) fn list(call: &Call) -> Answer {
         parent: parsed(call, "parent", str::parse)?,
         before: parsed(call, "cursor", str::parse)?,
     };
-    let mut found = call.app.engine.runs(&filter, limit.saturating_add(1));
+    let listed = call.app.engine.list_runs(&filter, limit.saturating_add(1));
+    let mut found = listed.await.map_err(|e| rescue::durable(&e))?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|r| r.id.clone());
     let runs: Vec<Value> = found.iter().map(view::summary).collect();
     Ok(answer(json!({"runs": runs, "next": next}).to_string()))
-}
-
-fn limit(call: &Call) -> Result<usize, Problem> {
-    let Some(text) = query::one(call, "limit") else {
-        return Ok(PAGE);
-    };
-    let limit = text.parse().ok().filter(|n| (1..=MAX_PAGE).contains(n));
-    limit.ok_or_else(|| {
-        Problem::bad_request(format!(
-            "limit: {text:?} was given; 1 to {MAX_PAGE} is needed"
-        ))
-    })
 }
 
 fn parsed<T>(
@@ -71,49 +60,58 @@ fn state(text: &str) -> Result<RunState, String> {
 }
 
 /// `GET /api/v1/runs/{id}`.
-pub(super) fn get(call: &Call) -> Answer {
-    Ok(answer(view::whole(&find(call)?).to_string()))
+pub(super) async fn get(call: &Call) -> Answer {
+    let run = find(call).await?;
+    let attempts = call.app.engine.attempts(&run.id).await;
+    let attempts = attempts.map_err(|e| rescue::durable(&e))?;
+    Ok(answer(view::with_attempts(&run, &attempts).to_string()))
 }
 
 /// `POST /api/v1/runs/{id}/cancel`. It is over soon after.
-pub(super) fn cancel(call: &Call) -> Answer {
-    let record = find(call)?;
-    if call.app.engine.cancel(&record.id) != Some(true) {
-        let state = call
-            .app
-            .engine
-            .run(&record.id)
-            .map_or(record.state, |r| r.state);
+pub(super) async fn cancel(call: &Call) -> Answer {
+    let record = find(call).await?;
+    let cancelled = call.app.engine.cancel_anywhere(&record.id).await;
+    if cancelled.map_err(|e| rescue::durable(&e))? != Some(true) {
+        let state = find(call).await.map_or(record.state, |r| r.state);
         let message = format!("run {} is over already: {}", record.id, state.as_str());
         return Err(Problem::new(StatusCode::CONFLICT, "run_over", message));
     }
-    let mut response = answer(view::whole(&find(call)?).to_string());
+    let mut response = answer(view::whole(&find(call).await?).to_string());
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
 }
 
 /// `GET /api/v1/runs/{id}/events`: follows a run to its end.
-pub(super) fn follow(call: &Call) -> Answer {
-    let record = find(call)?;
-    let follow = call
-        .app
-        .engine
-        .follow_run(&record.id)
-        .ok_or_else(|| missing(&call.id))?;
+pub(super) async fn follow(call: &Call) -> Answer {
+    let record = find(call).await?;
+    let Some(follow) = call.app.engine.follow_run(&record.id) else {
+        return ended(&record);
+    };
     let turn = events::turn(call)?;
     let closing = call.app.closing.subscribe();
     let body = Following::new(follow, view::event, HEARTBEAT, closing, turn);
     Ok(events::stream(Body::new(body)))
 }
 
+/// The stream of a run that is not under way here.
+fn ended(record: &RunRecord) -> Answer {
+    if record.state.is_over() {
+        return Ok(events::stream(Body::from(view::event(record))));
+    }
+    let message = format!(
+        "run {} is {}, and not on this server; GET /api/v1/runs/{} shows how it stands",
+        record.id,
+        record.state.as_str(),
+        record.id
+    );
+    Err(Problem::new(StatusCode::CONFLICT, "run_elsewhere", message))
+}
+
 /// `GET /api/v1/runs/{id}/rejects`: the first records that stages rejected, one a line where NDJSON is asked for.
-pub(super) fn rejects(call: &Call) -> Answer {
-    let record = find(call)?;
-    let found = call
-        .app
-        .engine
-        .rejects(&record.id)
-        .ok_or_else(|| missing(&call.id))?;
+pub(super) async fn rejects(call: &Call) -> Answer {
+    let record = find(call).await?;
+    // Of one that is no longer in memory, only the file has them.
+    let found = call.app.engine.rejects(&record.id).unwrap_or_default();
     if !wants_ndjson(&call.head.headers) {
         let total: u64 = record.stages.iter().map(|s| s.rejected).sum();
         let body = json!({"rejects": found, "total": total, "file": record.rejects_file});
@@ -138,21 +136,28 @@ fn wants_ndjson(headers: &HeaderMap) -> bool {
 }
 
 /// `GET /api/v1/runs/{id}/preview`: the first records after each stage.
-pub(super) fn preview(call: &Call) -> Answer {
-    let record = find(call)?;
+pub(super) async fn preview(call: &Call) -> Answer {
+    let record = find(call).await?;
     let stages = call
         .app
         .engine
         .preview(&record.id)
-        .ok_or_else(|| missing(&call.id))?;
+        .ok_or_else(|| no_preview(&record.id))?;
     let body = json!({"state": record.state, "stages": stages});
     Ok(answer(body.to_string()))
 }
 
-fn find(call: &Call) -> Result<RunRecord, Problem> {
+async fn find(call: &Call) -> Result<RunRecord, Problem> {
     let id = call.id.parse::<RunId>();
     let id = id.map_err(|e| Problem::not_found("run_not_found", e))?;
-    call.app.engine.run(&id).ok_or_else(|| missing(&call.id))
+    let found = call.app.engine.find_run(&id).await;
+    let found = found.map_err(|e| rescue::durable(&e))?;
+    found.ok_or_else(|| missing(&call.id))
+}
+
+fn no_preview(id: &RunId) -> Problem {
+    let message = format!("run {id} is no longer in memory, and previews are kept nowhere else");
+    Problem::not_found("preview_not_found", message)
 }
 
 /// There is no such run, or not any more.

@@ -42,6 +42,9 @@ pub(crate) struct Listener {
     heard: VecDeque<Arc<Event>>,
     /// What is to be sent before the events heard.
     first: Option<Bytes>,
+    /// Is it to end when it missed events, and did it?
+    drops: bool,
+    dropped: bool,
     heartbeat: Duration,
     silence: Pin<Box<Sleep>>,
     closing: BoxFuture<'static, ()>,
@@ -70,6 +73,8 @@ impl Listener {
             looking: None,
             heard: VecDeque::new(),
             first: Some(first),
+            drops: false,
+            dropped: false,
             heartbeat,
             silence: Box::pin(tokio::time::sleep(heartbeat)),
             closing: Box::pin(async move {
@@ -80,14 +85,23 @@ impl Listener {
         }
     }
 
+    /// A stream that ends once it has missed events, and says so: its client is too slow, and may come back with the last id it has.
+    pub(crate) fn dropped_when_slow(mut self) -> Self {
+        self.drops = true;
+        self
+    }
+
     /// The next piece, from what was heard or from another look at the bus.
-    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if let Some(first) = self.first.take() {
-                return Poll::Ready(first);
+                return Poll::Ready(Some(first));
+            }
+            if self.dropped {
+                return Poll::Ready(None);
             }
             if let Some(event) = self.heard.pop_front() {
-                return Poll::Ready(written(&event));
+                return Poll::Ready(Some(written(&event)));
             }
             let (bus, topics, last) = (&self.bus, &self.topics, self.last);
             let looking = self
@@ -100,6 +114,7 @@ impl Listener {
             if let Some(missed) = heard.missed {
                 let before = heard.events.first().map_or(heard.last, |e| e.id - 1);
                 self.first = Some(gap(before, Some(missed)));
+                self.dropped = self.drops;
             }
             self.last = heard.last;
             self.heard = heard.events.into();
@@ -118,20 +133,27 @@ fn gap(before: u64, missed: Option<u64>) -> Bytes {
     format!("id: {before}\nevent: weir.gap\ndata: {{\"missed\":{missed}}}\n\n").into()
 }
 
-/// An event as it is sent. Its payload is passed on as it is, but for line breaks, which would end the event.
+/// An event as it is sent.
 fn written(event: &Event) -> Bytes {
     let (id, topic) = (event.id, &event.topic);
-    let mut out = String::with_capacity(event.payload.len() + 2 * topic.as_str().len() + 160);
-    out.push_str(&format!(
-        "id: {id}\nevent: {topic}\ndata: {{\"id\":{id},\"topic\":"
-    ));
+    let mut out = format!("id: {id}\nevent: {topic}\ndata: ");
+    out.push_str(&object(event));
+    out.push_str("\n\n");
+    out.into()
+}
+
+/// An event as a JSON object in one line. Its payload is passed on as it is, but for line breaks.
+pub(crate) fn object(event: &Event) -> String {
+    let (id, topic) = (event.id, &event.topic);
+    let mut out = String::with_capacity(event.payload.len() + topic.as_str().len() + 128);
+    out.push_str(&format!("{{\"id\":{id},\"topic\":"));
     push_string(&mut out, topic.as_str());
     out.push_str(",\"origin\":");
     push_string(&mut out, &event.origin);
     out.push_str(&format!(",\"time_ms\":{},\"payload\":", millis(event.at)));
     out.push_str(&super::one_line(&event.payload));
-    out.push_str("}\n\n");
-    out.into()
+    out.push('}');
+    out
 }
 
 impl http_body::Body for Listener {
@@ -148,7 +170,11 @@ impl http_body::Body for Listener {
             return Poll::Ready(None);
         }
         let piece = match this.next(cx) {
-            Poll::Ready(piece) => piece,
+            Poll::Ready(Some(piece)) => piece,
+            Poll::Ready(None) => {
+                this.closed = true;
+                return Poll::Ready(None);
+            }
             Poll::Pending => {
                 if this.silence.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
@@ -176,6 +202,8 @@ mod tests {
 
     use engine::LocalBus;
     use http_body_util::BodyExt;
+    use model::events::Topic;
+    use model::exchange::Cause;
     use model::ports::Clock;
     use tokio::sync::Semaphore;
 
@@ -219,5 +247,28 @@ mod tests {
         );
         closing.send_replace(true);
         assert!(stream.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_slow_client_is_told_what_it_missed_and_dropped() {
+        let closing = watch::Sender::new(false);
+        let turn = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        let bus = Arc::new(LocalBus::new(Arc::new(Stopped)));
+        for _ in 0..10_001 {
+            let topic = Topic::new("a").unwrap();
+            bus.publish(topic, "p".into(), "1".into(), Cause::default());
+        }
+        let long = Duration::from_secs(60);
+        let since = Since::After(0);
+        let stream = Listener::new(bus, [].into(), since, long, closing.subscribe(), turn);
+        let mut stream = stream.dropped_when_slow();
+        let mut said = Vec::new();
+        while let Some(frame) = stream.frame().await {
+            said.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        }
+        assert_eq!(
+            std::str::from_utf8(&said).unwrap(),
+            "id: 0\n: listening\n\nid: 1\nevent: weir.gap\ndata: {\"missed\":1}\n\n"
+        );
     }
 }

@@ -146,6 +146,7 @@ pub(crate) async fn start(wish: Wish) -> World {
         clock: outside.clone(),
         bus: bus.clone(),
         fetch: outside.clone(),
+        durability: None,
         stages: engine::Stages::none(std::env::temp_dir()),
     };
     let mut defaults = Limits::defaults();

@@ -33,6 +33,7 @@ pub(super) struct Written {
     pub(super) quarantine: WrittenQuarantine,
     pub(super) supervision: WrittenSupervision,
     pub(super) pipelines: WrittenPipelines,
+    pub(super) store: WrittenStore,
     pub(super) runtime: WrittenRuntime,
     /// Named secrets: `${env:NAME}` or `${file:path}` each.
     pub(super) secrets: BTreeMap<String, String>,
@@ -87,6 +88,16 @@ pub(super) struct WrittenPipelines {
     pub(super) history: Option<usize>,
     pub(super) keep_runs: Option<usize>,
     pub(super) keep_days: Option<u32>,
+}
+
+/// `[store]`: where runs, schedules and checkpoints are kept.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WrittenStore {
+    /// Of a PostgreSQL database; without it a file in the data folder.
+    pub(super) url: Option<String>,
+    /// `${env:NAME}` or `${file:path}`.
+    pub(super) password: Option<String>,
 }
 
 /// What `${env:..}` and `${file:..}` in specs may name.

@@ -46,6 +46,16 @@ pub(super) enum PipelineAction {
         /// The number of a version
         number: Option<u64>,
     },
+    /// Let the trigger of a pipeline start nothing until it is resumed
+    Pause {
+        /// Its id
+        id: String,
+    },
+    /// Let a paused pipeline go on
+    Resume {
+        /// Its id
+        id: String,
+    },
     /// Start a run of a pipeline
     #[command(after_help = ending::HELP_FOLLOWED)]
     Run(RunArgs),
@@ -136,6 +146,8 @@ pub(super) async fn act(client: &Client, action: PipelineAction) -> Result<(), F
             id,
             number: Some(number),
         } => version(client, &id, number).await,
+        PipelineAction::Pause { id } => pause(client, &id, "pause").await,
+        PipelineAction::Resume { id } => pause(client, &id, "resume").await,
         PipelineAction::Run(arguments) => return run(client, &arguments).await,
         PipelineAction::Backfill(arguments) => return backfill(client, &arguments).await,
     };
@@ -146,6 +158,15 @@ async fn remove(client: &Client, id: &str) -> anyhow::Result<()> {
     let url = client.url(&["pipelines", id], &[]);
     let answer = client.ask("DELETE", url).await?;
     client.show(&answer, |answer| cell(&answer["message"]));
+    Ok(())
+}
+
+async fn pause(client: &Client, id: &str, what: &str) -> anyhow::Result<()> {
+    let url = client.url(&["pipelines", id, what], &[]);
+    let answer = client.ask("POST", url).await?;
+    client.show(&answer, |p| {
+        format!("{} is {}", cell(&p["id"]), cell(&p["status"]))
+    });
     Ok(())
 }
 
@@ -180,7 +201,10 @@ fn row(p: &Value) -> [String; 6] {
         cell(&p["kind"]),
         state,
         cell(at(p, "/last_run/state")),
-        cell(at(p, "/reason/message")),
+        cell(match at(p, "/reason/message") {
+            Value::Null => at(p, "/error/message"),
+            reason => reason,
+        }),
     ]
 }
 
@@ -201,6 +225,7 @@ fn details(p: &Value, now: SystemTime) -> String {
         ("kind", cell(&p["kind"])),
         ("state", cell(&p["state"])),
         ("status", cell(&p["status"])),
+        ("error", cell(at(p, "/error/message"))),
         ("why", cell(at(p, "/reason/message"))),
         ("file", cell(&p["file"])),
         ("registered", when(&p["registered_at_ms"], now)),

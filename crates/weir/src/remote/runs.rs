@@ -142,6 +142,11 @@ fn details(run: &Value) -> String {
         let names = ["stage", "kind", "in", "out", "left out", "rejected", "why"];
         text.push_str(&table(names, &rows));
     }
+    let attempts: Vec<_> = items(&run["attempts"]).iter().map(attempt).collect();
+    if attempts.len() > 1 {
+        text.push('\n');
+        text.push_str(&table(["attempt", "server", "came to", "why"], &attempts));
+    }
     for line in items(&run["log"]) {
         text.push_str(&format!(
             "{} {} {}\n",
@@ -151,6 +156,10 @@ fn details(run: &Value) -> String {
         ));
     }
     text
+}
+
+fn attempt(attempt: &Value) -> [String; 4] {
+    ["number", "owner", "outcome", "error"].map(|key| cell(&attempt[key]))
 }
 
 fn stage(stage: &Value) -> [String; 7] {

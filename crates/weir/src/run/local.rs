@@ -52,6 +52,7 @@ impl Local {
             console: console(arguments.json),
             // What is in the folder is whose folder it is.
             keep: None,
+            durability: None,
         };
         let components = Arc::new(OneFile::of(&plugins)?);
         let host = wiring::host_with(&config, components, Arc::new(NoValves), &compiled, reach)?;

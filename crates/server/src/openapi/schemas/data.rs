@@ -30,7 +30,8 @@ pub(super) fn pipelines() -> Value {
             "name": optional_text(),
             "description": optional_text(),
             "tags": {"type": "array", "items": text()},
-            "status": {"enum": ["active", "paused", null]},
+            "status": {"enum": ["active", "paused", "error", null], "description": "paused: by its spec, or by a request; its trigger starts nothing. error: its last run failed, until one succeeds."},
+            "error": or_null(object(&["message", "since_ms"], json!({"message": text(), "since_ms": number()}))),
             "kind": {"enum": ["flow", "sequential", "parallel", "conditional", "retry", null]},
             "trigger": {"type": ["object", "null"], "description": "`type` is manual, interval, cron, webhook or after; the rest as the spec says, defaults put in. Never a secret."},
             "version": or_null(number()),
@@ -105,7 +106,7 @@ pub(super) fn runs() -> Value {
             "id": text(),
             "pipeline": text(),
             "version": number(),
-            "started_by": {"enum": ["manual", "backfill", "composition"]},
+            "started_by": {"enum": ["manual", "backfill", "composition", "schedule", "after"]},
             "parent": text(),
             "children": texts(),
             "members": {"type": "array", "maxItems": 16, "items": object(&["id", "pipeline", "state", "duration_ms", "stages"], json!({
@@ -124,6 +125,9 @@ pub(super) fn runs() -> Value {
             "stages": list("StageReport"),
             "rejects_file": text(),
             "error": {"type": "array", "items": text(), "description": "What happened first, then what that was part of."},
+            "attempts": {"type": "array", "items": object(&["number", "owner", "began"], json!({
+                "number": number(), "owner": text(), "began": number(), "ended": or_null(number()), "outcome": or_null(text()), "error": or_null(text()),
+            })), "description": "Of a run alone: who tried it, in milliseconds since 1970 from when to when, and what came of it."},
             "log": {"type": "array", "items": object(&["at", "level", "message"], json!({
                 "at": text(), "level": {"enum": ["info", "warn", "error"]}, "stage": text(), "message": text(),
             }))},
@@ -140,6 +144,27 @@ pub(super) fn runs() -> Value {
                 "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": to("Run")},
             },
             "description": "Each of the server-sent events: `progress` with the run as it is now, without its log, some four times a second; at last `over` with the whole run.",
+        },
+    })
+}
+
+/// What is shown of the records of runs.
+pub(super) fn records() -> Value {
+    json!({
+        "RecentList": object(&["records"], json!({
+            "records": {"type": "array", "maxItems": 1000, "items": object(&["run_id", "time_ms", "record"], json!({
+                "run_id": text(), "time_ms": number(), "record": {"description": "One that is no JSON, or longer than 16 KiB, is a text."},
+            }))},
+        })),
+        "LiveRecords": {
+            "type": "object",
+            "required": ["id", "event", "data"],
+            "properties": {
+                "id": number(),
+                "event": {"enum": ["weir.pipeline.<id>.records", "weir.gap"]},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+            "description": "Each of the server-sent events; its data has the `payload` `{run_id, count, records}`: how many went to the sinks since the event before, and the newest of them, at most 100. `weir.gap` tells a client that is too slow how many events it missed, and is the last it gets.",
         },
         "RejectList": object(&["rejects", "total", "file"], json!({
             "rejects": {"type": "array", "maxItems": 100, "items": object(&["stage", "number", "reason", "record"], json!({

@@ -24,6 +24,8 @@ const WAIT: Duration = Duration::from_secs(60);
 const MAX_PREVIEW: u32 = 100;
 /// Rows of a preview where `true` stands for a number.
 const PREVIEW: u32 = 10;
+/// Most bytes of an `Idempotency-Key`.
+const MAX_KEY: usize = 255;
 /// Most windows of a backfill at once.
 const MAX_PARALLEL: usize = 64;
 
@@ -80,6 +82,7 @@ pub(in crate::routes) async fn run(call: Call, body: Body) -> Answer {
         limit: form.limit,
         preview: rows(form.preview.as_ref())?,
         dry_run: form.dry_run,
+        key: key(&call)?,
         ..Trigger::of(Which::Named(pipeline))
     };
     let run = call.app.engine.submit(trigger).await;
@@ -90,7 +93,21 @@ pub(in crate::routes) async fn run(call: Call, body: Body) -> Answer {
             return Ok(answer(runs::view::whole(&record).to_string()));
         }
     }
-    accepted(&call, &run)
+    accepted(&call, &run).await
+}
+
+/// The `Idempotency-Key`: the same one gets the same run.
+fn key(call: &Call) -> Result<Option<String>, Problem> {
+    let Some(given) = call.head.headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let good = |text: &&str| (1..=MAX_KEY).contains(&text.len());
+    let key = given.to_str().ok().filter(good).ok_or_else(|| {
+        Problem::bad_request(format!(
+            "Idempotency-Key: 1 to {MAX_KEY} visible ASCII characters are needed"
+        ))
+    })?;
+    Ok(Some(key.to_owned()))
 }
 
 /// `POST /api/v1/pipelines/{id}/backfill`.
@@ -115,8 +132,8 @@ pub(in crate::routes) async fn backfill(call: Call, body: Body) -> Answer {
         parameters: form.parameters,
         dry_run: form.dry_run,
     };
-    let run = call.app.engine.backfill(&backfill);
-    accepted(&call, &run.map_err(|e| rescue::backfill(&e))?)
+    let run = call.app.engine.backfill(&backfill).await;
+    accepted(&call, &run.map_err(|e| rescue::backfill(&e))?).await
 }
 
 fn rows(preview: Option<&Preview>) -> Result<Option<u32>, Problem> {
@@ -143,12 +160,10 @@ async fn form<T: DeserializeOwned>(call: &Call, body: Body) -> Result<Option<T>,
 }
 
 /// The run is on its way.
-fn accepted(call: &Call, run: &RunId) -> Answer {
-    let record = call
-        .app
-        .engine
-        .run(run)
-        .ok_or_else(|| runs::missing(run.as_str()))?;
+async fn accepted(call: &Call, run: &RunId) -> Answer {
+    let record = call.app.engine.find_run(run).await;
+    let record = record.map_err(|e| rescue::durable(&e))?;
+    let record = record.ok_or_else(|| runs::missing(run.as_str()))?;
     let mut response: Response = answer(runs::view::whole(&record).to_string());
     *response.status_mut() = StatusCode::ACCEPTED;
     locate(&mut response, &format!("/api/v1/runs/{run}"));

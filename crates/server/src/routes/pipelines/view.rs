@@ -4,16 +4,20 @@ use std::time::SystemTime;
 
 use engine::schedule::next_ticks;
 use engine::spec::Problem as SpecProblem;
-use engine::{Engine, Listed, PipelineVersion, RunFilter, SpecError};
+use engine::{Engine, Listed, PipelineVersion, SpecError};
 use model::pipeline::{Pace, Parameter, Pipeline, Status, TriggerSpec, Work};
 use model::run::RunRecord;
+use model::store::{Condition, Failure};
 use serde_json::{Map, Value, json};
 
 use crate::app::millis;
 use crate::rescue;
 
 /// A pipeline in the list of all.
-pub(super) fn summary(listed: &Listed, engine: &Engine) -> Value {
+///
+/// # Errors
+/// The store did not answer.
+pub(super) async fn summary(listed: &Listed, engine: &Engine) -> Result<Value, Failure> {
     let registered = listed.registered.as_ref();
     let pipeline = registered.map(|r| &*r.pipeline);
     let state = match (&listed.registered, &listed.failure) {
@@ -21,7 +25,12 @@ pub(super) fn summary(listed: &Listed, engine: &Engine) -> Value {
         (Some(_), Some(_)) => "outdated",
         (None, _) => "failed",
     };
-    json!({
+    let condition = pipeline.and_then(|p| engine.condition(&p.id));
+    let last_run = match pipeline {
+        Some(pipeline) => engine.last_run(&pipeline.id).await?,
+        None => None,
+    };
+    Ok(json!({
         "id": listed.id,
         "state": state,
         "reason": listed.failure.as_ref().map(reason),
@@ -29,21 +38,46 @@ pub(super) fn summary(listed: &Listed, engine: &Engine) -> Value {
         "name": pipeline.map(|p| &p.name),
         "description": pipeline.map(|p| &p.description),
         "tags": pipeline.map_or(&[][..], |p| &p.tags),
-        "status": pipeline.map(|p| p.status),
+        "status": pipeline.map(|p| status(p, condition.as_ref())),
+        "error": condition.as_ref().and_then(error),
         "kind": pipeline.map(|p| kind(&p.work)),
         "trigger": pipeline.map(|p| trigger(&p.trigger)),
         "version": registered.map(|r| r.version),
         "registered_at_ms": registered.map(|r| millis(r.at)),
-        "last_run": pipeline.and_then(|p| last_run(p, engine)),
-    })
+        "last_run": last_run.as_ref().map(last),
+    }))
+}
+
+/// Paused, by its spec or by somebody; in error, since its last run failed; or active.
+fn status(pipeline: &Pipeline, condition: Option<&Condition>) -> &'static str {
+    let paused = condition.is_some_and(|c| c.paused);
+    if paused || pipeline.status == Status::Paused {
+        "paused"
+    } else if condition.is_some_and(|c| c.error.is_some()) {
+        "error"
+    } else {
+        "active"
+    }
+}
+
+fn error(condition: &Condition) -> Option<Value> {
+    let message = condition.error.as_ref()?;
+    Some(json!({"message": message, "since_ms": condition.error_since}))
 }
 
 /// How many of the ticks to come are shown.
 const TICKS: usize = 5;
 
 /// A pipeline alone: the same, its spec, and when its trigger is due next.
-pub(super) fn whole(listed: &Listed, engine: &Engine, now: SystemTime) -> Value {
-    let mut all = match summary(listed, engine) {
+///
+/// # Errors
+/// The store did not answer.
+pub(super) async fn whole(
+    listed: &Listed,
+    engine: &Engine,
+    now: SystemTime,
+) -> Result<Value, Failure> {
+    let mut all = match summary(listed, engine).await? {
         Value::Object(all) => all,
         _ => Map::new(),
     };
@@ -51,10 +85,11 @@ pub(super) fn whole(listed: &Listed, engine: &Engine, now: SystemTime) -> Value 
     let parameters = registered.map_or(&[][..], |r| &r.pipeline.parameters);
     let parameters: Vec<Value> = parameters.iter().map(parameter).collect();
     all.insert("parameters".into(), parameters.into());
-    let ticks = registered.map_or(Vec::new(), |r| ticks(&r.pipeline, now));
+    let active = registered.filter(|_| all.get("status").is_some_and(|s| s != "paused"));
+    let ticks = active.map_or(Vec::new(), |r| ticks(&r.pipeline, now));
     all.insert("next_ticks_ms".into(), ticks.into());
     all.insert("source".into(), json!(registered.map(|r| &*r.source)));
-    all.into()
+    Ok(all.into())
 }
 
 fn reason(error: &SpecError) -> Value {
@@ -121,7 +156,7 @@ fn trigger(trigger: &TriggerSpec) -> Value {
 /// When a crontab line is due next. Other triggers have no times that are known from the spec alone.
 fn ticks(pipeline: &Pipeline, now: SystemTime) -> Vec<u64> {
     let is_line = matches!(pipeline.trigger, TriggerSpec::Cron(_));
-    if !is_line || pipeline.status == Status::Paused {
+    if !is_line {
         return Vec::new();
     }
     let ticks = next_ticks(&pipeline.trigger, now, TICKS).unwrap_or_default();
@@ -137,19 +172,8 @@ fn parameter(parameter: &Parameter) -> Value {
     json!({"name": name, "schema": schema, "required": default.is_none(), "default": default})
 }
 
-fn last_run(pipeline: &Pipeline, engine: &Engine) -> Option<Value> {
-    let filter = RunFilter {
-        pipeline: Some(pipeline.id.clone()),
-        ..RunFilter::default()
-    };
-    let RunRecord {
-        id,
-        state,
-        submitted_at,
-        ended_at,
-        ..
-    } = engine.runs(&filter, 1).pop()?;
-    Some(json!({"id": id, "state": state, "submitted_at": submitted_at, "ended_at": ended_at}))
+fn last(run: &RunRecord) -> Value {
+    json!({"id": run.id, "state": run.state, "submitted_at": run.submitted_at, "ended_at": run.ended_at})
 }
 
 /// A version in the list of all.

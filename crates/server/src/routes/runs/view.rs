@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use model::run::RunRecord;
+use model::store::Attempt;
 use serde_json::{Value, json};
 
 /// A run in the list of all.
@@ -16,6 +17,15 @@ pub(super) fn summary(record: &RunRecord) -> Value {
 /// A run alone.
 pub(in crate::routes) fn whole(record: &RunRecord) -> Value {
     json!(record)
+}
+
+/// A run alone, with the attempts at it where it is kept.
+pub(super) fn with_attempts(record: &RunRecord, attempts: &[Attempt]) -> Value {
+    let mut all = whole(record);
+    if let (Value::Object(fields), false) = (&mut all, attempts.is_empty()) {
+        fields.insert("attempts".into(), json!(attempts));
+    }
+    all
 }
 
 /// A run as one server-sent event: `progress` until it is over, then `over` with all that is known.

@@ -132,8 +132,11 @@ impl Folder {
                 .prefix(PREFIX)
                 .suffix(SUFFIX)
                 .tempdir_in(home)?;
-            let lock = File::open(folder.path())?;
-            // Between the two, another one may have taken it for left behind.
+            // Between these, another one may have taken it for left behind.
+            let lock = match File::open(folder.path()) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
             let taken = matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
             let (opened, there) = (lock.metadata()?, folder.path().metadata());
             if !taken && there.is_ok_and(|m| m.ino() == opened.ino()) {
@@ -235,6 +238,22 @@ mod tests {
         assert_eq!(names(home), kept);
         assert!(first.file_for(home).is_err());
         assert_eq!(names(home), kept);
+    }
+
+    #[test]
+    fn runs_that_begin_at_the_same_time_leave_each_other_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let begin = || {
+            for _ in 0..200 {
+                Folder::begin(home.path()).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(begin);
+            }
+        });
+        assert!(names(home.path()).is_empty());
     }
 
     #[test]

@@ -1,0 +1,215 @@
+//! The server is killed again and again, at random moments of all it does: while it starts runs, reads, transforms, writes to sinks, and tells its store. What it said yes to takes place, and where a sink
+//! writes by key or as a whole, nothing is there twice or in part.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use e2e::http;
+use e2e::postgres::Postgres;
+use e2e::server::{Server, Setup};
+use e2e::wait::{Stopwatch, until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::pipelines::Place;
+
+/// How often each server is killed: two of them, more than two hundred times.
+const KILLS: usize = 105;
+/// The longest life, from when it is ready.
+const LIFE: Duration = Duration::from_millis(250);
+/// How long it may take in the end until all is done.
+const LAST: Duration = Duration::from_secs(120);
+/// Orders of a life: more than it can carry out, and few enough to be done in the end.
+const ORDERS: usize = 5;
+/// Records of an order.
+const RECORDS: usize = 100;
+
+/// Moments that look like chance, the same in each run of the test.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, span: Duration) -> Duration {
+        // The multiplier and increment of Knuth's MMIX.
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        span.mul_f64((self.0 >> 11) as f64 / (1_u64 << 53) as f64)
+    }
+}
+
+struct World {
+    place: Place,
+    store: String,
+}
+
+impl World {
+    async fn new(store: String) -> Self {
+        let place = Place::new().await;
+        let records: String = (0..RECORDS).map(|n| format!("{{\"k\":{n}}}\n")).collect();
+        std::fs::write(place.data("order.ndjson"), records).unwrap();
+        std::fs::create_dir(place.data("out")).unwrap();
+        let table = |name: &str, key: &str| {
+            format!(
+                "{{type: sqlite, path: all.sqlite, table: {name}, mode: upsert, key: [{key}], create: true}}"
+            )
+        };
+        // Somebody asks for it; one sink by key, one as a whole.
+        place.spec("orders", &format!(
+            "id: orders\nparameters: {{n: {{type: integer}}}}\nerrors: {{rerun: {{max_retries: 100}}}}\nlimits: {{batch_records: 10}}\n\
+             source: {{type: file, path: order.ndjson}}\ntransforms:\n  - {{type: map, fields: {{k: k, order: {{value: '{{{{params.n}}}}'}}}}}}\n\
+             sinks:\n  - {}\n  - {{type: file, path: 'out/{{{{params.n}}}}.ndjson'}}\n",
+            table("orders", "order, k"),
+        ));
+        // The clock starts it.
+        place.spec("ticks", &format!(
+            "id: ticks\ntrigger: {{every: 100ms}}\nerrors: {{rerun: {{max_retries: 100}}}}\nsource: {{type: file, path: order.ndjson}}\n\
+             transforms:\n  - {{type: map, fields: {{k: k, run: {{value: '{{{{run.id}}}}'}}}}}}\nsink: {}\n",
+            table("ticks", "run, k"),
+        ));
+        Self { place, store }
+    }
+
+    async fn start(&self, setup: Setup) -> Server {
+        let config = format!("{}{}", self.place.config(), self.store);
+        let env = setup.env("WEIR_TEST_PASSWORD", "weir");
+        env.config(&config).start().await
+    }
+
+    fn out(&self) -> PathBuf {
+        self.place.data("out")
+    }
+
+    /// All that a file sink ever showed is whole.
+    fn check_files(&self) {
+        for entry in std::fs::read_dir(self.out()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "ndjson") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert_eq!(text.lines().count(), RECORDS, "{}", path.display());
+            }
+        }
+    }
+
+    /// The rows of a table: how many of each first column.
+    fn rows(&self, table: &str, column: &str) -> Vec<(String, usize)> {
+        let base = rusqlite::Connection::open(self.place.data("all.sqlite")).unwrap();
+        let sql = format!("SELECT \"{column}\", count(*) FROM {table} GROUP BY 1");
+        let mut query = base.prepare(&sql).unwrap();
+        let rows = query.query_map([], |row| {
+            Ok((row.get::<_, rusqlite::types::Value>(0)?, row.get(1)?))
+        });
+        let word = |value| match value {
+            rusqlite::types::Value::Integer(n) => n.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            other => format!("{other:?}"),
+        };
+        let rows = rows.unwrap().map(Result::unwrap);
+        rows.map(|(value, count)| (word(value), count)).collect()
+    }
+}
+
+/// Asks for some runs, and waits until the server is gone; those it said yes to.
+async fn order(server: &Server, next: &mut usize) -> BTreeSet<usize> {
+    let mut taken = BTreeSet::new();
+    while taken.len() < ORDERS {
+        let body = json!({"parameters": {"n": *next}});
+        let request = server.request("POST", "/api/v1/pipelines/orders/runs");
+        let request = request.json(&body);
+        let request = request.header("Idempotency-Key", &format!("order-{next}"));
+        match http::send(server.host, &request).await {
+            Ok(answer) if answer.status == 202 => {
+                taken.insert(*next);
+                *next += 1;
+            }
+            // It has as many as it may have; or it goes.
+            Ok(answer) => assert_eq!(answer.status, 503, "{}", answer.text()),
+            Err(_) => return taken,
+        }
+    }
+    until("it is gone", LAST, async || {
+        let request = server.request("GET", "/healthz");
+        http::send(server.host, &request).await.err().map(drop)
+    })
+    .await;
+    taken
+}
+
+/// Orders in one of these states.
+async fn orders_in(server: &Server, states: &[&str]) -> Vec<Value> {
+    let mut found = Vec::new();
+    for state in states {
+        let path = format!("/api/v1/runs?state={state}&limit=500&pipeline=orders");
+        let page: Value = server.get(&path).await.json();
+        found.extend(page["runs"].as_array().unwrap().clone());
+    }
+    found
+}
+
+async fn check(store: String, seed: u64) {
+    let world = World::new(store).await;
+    let mut chance = Chance(seed);
+    let mut taken = BTreeSet::new();
+    let mut next = 0;
+    let mut setup = Setup::new();
+    for _ in 0..KILLS {
+        let server = world.start(setup).await;
+        let life = chance.below(LIFE);
+        let watch = Stopwatch::start();
+        let orders = order(&server, &mut next);
+        let end = async {
+            until("its end", LAST, async || {
+                (watch.elapsed() >= life).then_some(())
+            })
+            .await;
+            server.signal(Signal::KILL);
+        };
+        taken.extend(tokio::join!(orders, end).0);
+        world.check_files();
+        setup = server.into_setup().await;
+    }
+    let server = world.start(setup).await;
+    assert!(taken.len() > KILLS, "{} orders", taken.len());
+    until("all runs are over", LAST, async || {
+        let open = orders_in(&server, &["queued", "running"]).await;
+        open.is_empty().then_some(())
+    })
+    .await;
+    let bad = orders_in(&server, &["partial", "failed", "cancelled"]).await;
+    assert!(bad.is_empty(), "{:#}", json!(bad));
+    let orders = world.rows("orders", "order");
+    for (order, count) in &orders {
+        assert_eq!(*count, RECORDS, "of order {order}");
+    }
+    let there: BTreeSet<usize> = orders.iter().map(|(n, _)| n.parse().unwrap()).collect();
+    // One that was killed before it answered may have taken it as well.
+    let lost: Vec<_> = taken.difference(&there).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}\n{}", server.log());
+    for order in &taken {
+        assert!(
+            world.out().join(format!("{order}.ndjson")).exists(),
+            "{order}"
+        );
+    }
+    world.check_files();
+    let ticks = world.rows("ticks", "run");
+    assert!(!ticks.is_empty());
+    assert!(
+        ticks.iter().all(|(_, count)| *count == RECORDS),
+        "{ticks:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_with_a_store_in_a_file() {
+    check(String::new(), 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_with_a_store_in_postgresql() {
+    let postgres = Postgres::start();
+    let url = format!("postgres://postgres@{}/postgres", postgres.address());
+    let store = format!("[store]\nurl = {url:?}\npassword = \"${{env:WEIR_TEST_PASSWORD}}\"\n");
+    check(store, 2).await;
+}
