@@ -20,6 +20,8 @@ mod corpus;
 mod crashes;
 #[path = "e2e/csv_to_postgres.rs"]
 mod csv_to_postgres;
+#[path = "e2e/dead_letters.rs"]
+mod dead_letters;
 #[path = "e2e/dependencies.rs"]
 mod dependencies;
 #[path = "e2e/dependencies_unload.rs"]

@@ -2,7 +2,9 @@
 //! the store keeps it, the store's.
 
 mod condition;
+pub(crate) mod letters;
 mod look;
+pub(crate) mod progress;
 mod prune;
 mod schedules;
 mod settle;
@@ -21,7 +23,7 @@ use tokio::sync::Notify;
 use condition::Conditions;
 
 use crate::Engine;
-use crate::run::Job;
+use crate::run::{Feed, Job};
 use crate::runs::entry::{Entry, Stand};
 use crate::runs::{SubmitError, Trigger};
 use crate::slot::lock;
@@ -91,6 +93,13 @@ impl Durable {
     pub(crate) fn held(&self, run: &RunId) -> Option<Held> {
         lock(&self.held).get(run).copied().filter(|held| !held.lost)
     }
+
+    /// Somebody else has this run by now.
+    pub(crate) fn lose(&self, run: &RunId) {
+        if let Some(held) = lock(&self.held).get_mut(run) {
+            held.lost = true;
+        }
+    }
 }
 
 /// What the job of a run is told beside its record.
@@ -101,6 +110,8 @@ pub(crate) struct Args {
     pub(crate) preview: Option<u32>,
     /// The windows of a backfill.
     pub(crate) windows: Option<crate::runs::backfill::Windows>,
+    pub(crate) incremental: bool,
+    pub(crate) feed: Feed,
 }
 
 impl Engine {
@@ -184,6 +195,8 @@ pub(crate) fn submission(
         limit: job.limit,
         preview: job.preview,
         windows: job.windows.clone(),
+        incremental: job.incremental,
+        feed: job.feed.clone(),
     };
     Submission {
         run: NewRun {

@@ -81,6 +81,7 @@ pub use catalog::Target;
 pub use dependencies::{DependencyState, DependencyStatus};
 pub use discovery::{DeleteError, Discovery, Listed, Put, SpecError};
 pub use durable::Durability;
+pub use durable::letters::{OpenCircuit, RedriveError, moment, text_or_base64};
 pub use error::{AddError, ManageError, ValvesError};
 pub use exchange::Switchboard;
 pub use fetch::{fetch, raw_github_url};
@@ -89,6 +90,7 @@ pub use live::Recent;
 pub use options::{Keep, Options, Ports, Quarantine, RunOptions, Stages, Supervision};
 pub use pipelines::{PipelineVersion, RegisterError, Registered};
 pub use registry::{CapabilityStatus, ProviderStatus};
+pub use run::{Feed, LetterFeed};
 pub use runs::{Backfill, BackfillError, Follow, SubmitError, Trigger, Which};
 pub use status::{
     CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason, Waiting,

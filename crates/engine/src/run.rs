@@ -3,7 +3,11 @@
 mod asked;
 mod compose;
 pub(crate) mod condition;
+pub(crate) mod feed;
 mod flow;
+mod keeping;
+mod ledger;
+mod letters;
 pub(crate) mod lines;
 mod masked;
 pub(crate) mod meter;
@@ -25,10 +29,11 @@ use model::error::StageError;
 use model::exchange::Cause;
 use model::hooks::Point;
 use model::pipeline::{Pipeline, Timescope, Work};
-use model::run::{Covered, Part, RunRecord, RunState};
+use model::run::{Covered, Part, RunRecord, RunState, Started};
 use serde_json::{Map, Value, json};
 use tracing::Instrument as _;
 
+pub use self::feed::{Feed, LetterFeed};
 use crate::Engine;
 use crate::hooks::step;
 use crate::pipelines::validate::refusal;
@@ -51,6 +56,10 @@ pub(crate) struct Job {
     pub(crate) previous: Option<Box<RunRecord>>,
     /// It runs once for each of these.
     pub(crate) windows: Option<Windows>,
+    /// Does it go on where the run before ended?
+    pub(crate) incremental: bool,
+    /// What it reads.
+    pub(crate) feed: Feed,
 }
 
 /// Why a run did not come to its end: what happened first, then what that was part of.
@@ -258,7 +267,7 @@ impl Engine {
         // The tasks that made them are gone, and they with them.
         entry.log_left_out();
         let record = entry.ending(state, error);
-        let goes_on = self.settle_run(&record).await;
+        let goes_on = self.settle_run(entry, &record).await;
         self.run_meters.over(&record);
         if goes_on {
             self.end_run(entry, &record);
@@ -267,7 +276,9 @@ impl Engine {
         } else {
             self.tell_over(&record);
             self.end_run(entry, &record);
-            Box::pin(self.start_those_after(&record)).await;
+            if record.started_by != Started::Redrive {
+                Box::pin(self.start_those_after(&record)).await;
+            }
         }
         let counts = Counts::of(&record);
         let (read, delivered) = (counts.records_in, counts.records_out);

@@ -26,7 +26,7 @@ use crate::durable::Durable;
 use crate::options::{Keep, RunOptions};
 use crate::parameters;
 use crate::parts::too_many;
-use crate::run::Job;
+use crate::run::{Feed, Job};
 use crate::{Engine, timescope};
 pub use backfill::{Backfill, BackfillError};
 use book::Book;
@@ -57,6 +57,8 @@ pub struct Trigger {
     pub priority: i32,
     /// Not before this time. Only where runs are kept.
     pub not_before: Option<SystemTime>,
+    /// What it reads.
+    pub feed: Feed,
 }
 
 impl Trigger {
@@ -74,6 +76,7 @@ impl Trigger {
             key: None,
             priority: 0,
             not_before: None,
+            feed: Feed::Source,
         }
     }
 }
@@ -118,6 +121,11 @@ pub enum SubmitError {
     /// It could not be kept, so that it does not take place.
     #[error(transparent)]
     Store(#[from] model::store::Failure),
+}
+
+/// Do the runs of a pipeline go on where the one before ended?
+pub(crate) fn is_incremental(pipeline: &Pipeline) -> bool {
+    matches!(&pipeline.work, Work::Flow(flow) if flow.incremental)
 }
 
 pub(crate) fn listed(misfits: &[Misfit]) -> String {
@@ -227,8 +235,18 @@ impl Engine {
             previous: None,
             windows: None,
             scope: pipeline.timescope.clone(),
+            incremental: self.goes_on(&pipeline, version, trigger),
+            feed: trigger.feed.clone(),
             pipeline,
         })
+    }
+
+    /// Does a run of a trigger go on where the one before ended, and the next one where this one does?
+    fn goes_on(&self, pipeline: &Pipeline, version: u64, trigger: &Trigger) -> bool {
+        let whole =
+            trigger.window.is_none() && trigger.limit.is_none() && trigger.preview.is_none();
+        let kept = self.durable.is_some() && version > 0 && !trigger.dry_run;
+        whole && kept && trigger.feed == Feed::Source && is_incremental(pipeline)
     }
 
     /// The span of time that a run of a pipeline covers.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod compositions;
+mod delivery;
 mod dependencies;
 mod exchange;
 mod fake;

@@ -129,6 +129,10 @@ pub struct ErrorPolicy {
     pub retry: Backoff,
     /// How a run that a trigger started is tried again when it failed.
     pub rerun: Backoff,
+    /// How much is kept of what cannot be delivered; more fails the run.
+    pub dead_letters: DeadLetters,
+    /// When a sink that gave up is tried again by itself.
+    pub circuit: Circuit,
 }
 
 impl Default for ErrorPolicy {
@@ -138,7 +142,54 @@ impl Default for ErrorPolicy {
             max_rejects: None,
             retry: Backoff::default(),
             rerun: Backoff::RERUN,
+            dead_letters: DeadLetters::default(),
+            circuit: Circuit::default(),
         }
+    }
+}
+
+/// How much a pipeline keeps of what cannot be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Records.
+    pub max_records: u64,
+    /// Bytes of them.
+    pub max_bytes: u64,
+}
+
+impl Default for DeadLetters {
+    fn default() -> Self {
+        Self {
+            max_records: 100_000,
+            max_bytes: 256 << 20,
+        }
+    }
+}
+
+/// When a sink that gave up is tried again: `first * 2^n`, at most `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circuit {
+    /// After it gave up.
+    pub first: Duration,
+    /// The longest wait.
+    pub max: Duration,
+}
+
+impl Default for Circuit {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(30),
+            max: Duration::from_secs(600),
+        }
+    }
+}
+
+impl Circuit {
+    /// How long to wait after so many tries that failed.
+    #[must_use]
+    pub fn wait(&self, failed: u32) -> Duration {
+        let times = 2_u32.checked_pow(failed.min(31)).unwrap_or(u32::MAX);
+        self.first.saturating_mul(times).min(self.max)
     }
 }
 
@@ -322,6 +373,8 @@ pub struct Flow {
     pub transforms: Vec<StageSpec>,
     /// Where they go: each gets all of them. At least one.
     pub sinks: Vec<StageSpec>,
+    /// Does a run go on where the sinks of the one before had taken everything? Only where runs are kept.
+    pub incremental: bool,
 }
 
 /// A stage of a flow.

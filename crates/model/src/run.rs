@@ -150,6 +150,8 @@ pub enum Started {
     Schedule,
     /// A run of another pipeline is over.
     After,
+    /// Dead letters are tried again.
+    Redrive,
 }
 
 /// The span of time a run covers, in words for names and in instants.

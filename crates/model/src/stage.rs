@@ -164,6 +164,12 @@ pub trait Kind: Send + Sync + fmt::Debug {
 
 /// Sources of this kind.
 pub trait SourceKind: Kind {
+    /// May a run be told the cursor at the end of the one before, so that it reads only what has come since? False: each run reads all there is.
+    fn goes_on(&self, options: &Value) -> bool {
+        let _ = options;
+        false
+    }
+
     /// Opens one for a run.
     fn open(
         &self,

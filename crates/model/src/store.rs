@@ -21,7 +21,7 @@ pub use jobs::{
     NewJob, Outcome, Renewed, Submission, Submitted, ToEnd, Why,
 };
 pub use letters::{
-    Letter, LetterFilter, LetterId, LetterState, Letters, NewLetter, Purge, Redriven, Room,
+    Letter, LetterFilter, LetterId, LetterState, Letters, NewLetter, Purge, Redriven, Room, Waiting,
 };
 pub use runs::{NewRun, RunChange, RunFilter, Runs, StoredRun};
 pub use schedules::{Advance, Advanced, Condition, Schedule, Schedules};

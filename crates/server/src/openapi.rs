@@ -76,7 +76,7 @@ fn operation(route: &Route, path: &str, compat: Compat) -> Value {
                 json!({"schema": reference("AnyObject")}),
             );
         }
-        let body = json!({"required": route.op != Op::RunPipeline, "content": content});
+        let body = json!({"required": !matches!(route.op, Op::RunPipeline | Op::Redrive), "content": content});
         set(&mut operation, "requestBody", body);
     }
     operation
@@ -89,11 +89,12 @@ fn also_answers(route: &Route, responses: &mut Value) {
         Op::CreatePipeline | Op::PutPipeline => ("201", "A new pipeline."),
         Op::RunPipeline | Op::BackfillPipeline => ("202", "The run is on its way."),
         Op::CancelRun => ("202", "The run is being ended."),
+        Op::Redrive => ("202", "The runs are on their way."),
         _ => return,
     };
     let only = matches!(
         route.op,
-        Op::CreatePipeline | Op::BackfillPipeline | Op::CancelRun
+        Op::CreatePipeline | Op::BackfillPipeline | Op::CancelRun | Op::Redrive
     );
     if let (true, Value::Object(fields)) = (only, &mut *responses) {
         fields.remove("200");

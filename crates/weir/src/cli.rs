@@ -11,7 +11,8 @@ use crate::dev::DevArgs;
 use crate::grants::SuggestArgs;
 use crate::invoke::{CallArg, OtherCalls};
 use crate::remote::{
-    CapabilitiesArgs, EventsArgs, GrantsShowArgs, HooksArgs, PipelinesArgs, PluginsArgs, RunsArgs,
+    CapabilitiesArgs, EventsArgs, GrantsShowArgs, HooksArgs, LettersArgs, PipelinesArgs,
+    PluginsArgs, RunsArgs,
 };
 use crate::run::RunArgs;
 use crate::test_cases::TestArgs;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     Pipelines(PipelinesArgs),
     /// List the runs of a running server, show, follow and cancel them
     Runs(RunsArgs),
+    /// List the records that a pipeline of a running server could not deliver, show, edit, retry and purge them
+    DeadLetters(LettersArgs),
     /// Show the hook points of a running server, and the hooks there in the order they run
     Hooks(HooksArgs),
     /// Show what plugins of a running server provide to others

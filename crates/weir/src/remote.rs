@@ -5,6 +5,7 @@ mod client;
 mod events;
 mod grants;
 mod hooks;
+mod letters;
 mod pipelines;
 mod plugins;
 mod runs;
@@ -16,6 +17,7 @@ use clap::{Args, Subcommand};
 
 use crate::{Failure, table};
 use client::Client;
+use letters::LetterAction;
 use pipelines::PipelineAction;
 use runs::RunAction;
 
@@ -108,6 +110,15 @@ pub(crate) struct RunsArgs {
     /// At most so many, the newest first
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// The options of `dead-letters`.
+#[derive(Debug, Args)]
+pub(crate) struct LettersArgs {
+    #[command(subcommand)]
+    action: LetterAction,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -206,6 +217,14 @@ pub(crate) fn runs(arguments: RunsArgs) -> Result<(), Failure> {
         (Some(action), _) => runs::act(client, action).await,
         (None, Some(id)) => Ok(runs::show(client, &id).await?),
         (None, None) => Ok(runs::list(client, pipeline.as_deref(), state.as_deref(), limit).await?),
+    })
+}
+
+/// `weir dead-letters`.
+pub(crate) fn letters(arguments: LettersArgs) -> Result<(), Failure> {
+    let LettersArgs { action, remote } = arguments;
+    with_client(&remote, PATIENCE_MS, async |client| {
+        letters::act(client, action).await
     })
 }
 

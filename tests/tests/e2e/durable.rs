@@ -157,3 +157,35 @@ async fn pipelines_run_each_so_often_and_after_each_other() {
     assert_eq!(later["state"], "partial");
     assert!(runs(&server, "a").await.len() <= quiet + 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incremental_run_reads_only_what_has_come_since() {
+    let place = Place::new().await;
+    let input = place.data("in.ndjson");
+    let spec = "id: a\nsource: {type: file, path: in.ndjson, incremental: true}\nsink: {type: file, path: '{{run.id}}.ndjson'}\n";
+    place.spec("a", spec);
+    let server = place.serve().await;
+    let read = async |server: &Server, body: &Value| {
+        let run = run(server, "a", body).await;
+        let id = run["id"].as_str().unwrap();
+        let written = std::fs::read_to_string(place.data(&format!("{id}.ndjson")));
+        written.unwrap_or_default()
+    };
+    let add = |text: &str| {
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(&input)
+            .unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    };
+    std::fs::write(&input, "{\"n\":1}\n{\"n\":2}\n").unwrap();
+    // A look at it moves nothing.
+    let dry = run(&server, "a", &json!({"dry_run": true})).await;
+    assert_eq!(dry["stages"][0]["records_out"], 2, "{dry:#}");
+    assert_eq!(read(&server, &json!({})).await, "{\"n\":1}\n{\"n\":2}\n");
+    assert_eq!(read(&server, &json!({})).await, "");
+    let server = killed(&place, server).await;
+    add("{\"n\":3}\n");
+    assert_eq!(read(&server, &json!({"limit": 1})).await, "{\"n\":1}\n");
+    assert_eq!(read(&server, &json!({})).await, "{\"n\":3}\n");
+}

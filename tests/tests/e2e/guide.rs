@@ -10,7 +10,7 @@ use e2e::server::command;
 use serde_json::Value;
 
 /// Keys that every stage has. The page on specs has them.
-const COMMON: [&str; 3] = ["type", "name", "on_reject"];
+const COMMON: [&str; 4] = ["type", "name", "on_reject", "incremental"];
 
 /// What `weir schema` prints.
 fn printed() -> String {

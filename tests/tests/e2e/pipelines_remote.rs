@@ -5,7 +5,7 @@ use e2e::server::{Server, command};
 use crate::pipelines::{Place, copy};
 
 /// Runs `weir` for this server to its end: exit code, standard output, standard error.
-fn weir(server: &Server, args: &[&str]) -> (i32, String, String) {
+pub(crate) fn weir(server: &Server, args: &[&str]) -> (i32, String, String) {
     let mut command = command();
     command
         .args(args)
@@ -21,7 +21,7 @@ fn weir(server: &Server, args: &[&str]) -> (i32, String, String) {
 }
 
 /// What a command that works prints.
-fn told(server: &Server, args: &[&str]) -> String {
+pub(crate) fn told(server: &Server, args: &[&str]) -> String {
     let (code, out, error) = weir(server, args);
     assert_eq!(code, 0, "{args:?}: {error}");
     out

@@ -38,10 +38,7 @@ impl Checkpoints for Database {
 
     fn remove_checkpoint(&self, pipeline: PipelineId, name: String) -> Answer<bool> {
         self.writes((pipeline, name), |tx, (pipeline, name)| {
-            Box::pin(async move {
-                let sql = "DELETE FROM checkpoints WHERE pipeline = $1 AND name = $2 RETURNING 1";
-                touched(tx, sql, &values![pipeline, name]).await
-            })
+            Box::pin(remove(tx, pipeline, name))
         })
     }
 }
@@ -56,6 +53,16 @@ fn read(mut row: Row) -> Result<Checkpoint, Halt> {
         records: row.number()?,
         at: row.moment()?,
     })
+}
+
+/// Forgets one; was it there?
+pub(super) async fn remove(
+    tx: &mut dyn Tx,
+    pipeline: &PipelineId,
+    name: &str,
+) -> Result<bool, Halt> {
+    let sql = "DELETE FROM checkpoints WHERE pipeline = $1 AND name = $2 RETURNING 1";
+    touched(tx, sql, &values![pipeline, name]).await
 }
 
 /// Puts one in the place of the one before.

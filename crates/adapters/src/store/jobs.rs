@@ -35,7 +35,7 @@ impl Jobs for Database {
         self.writes((fence, commit), |tx, (fence, commit)| {
             Box::pin(async move {
                 held(tx, *fence).await?;
-                write(tx, commit).await
+                write(tx, *fence, commit).await
             })
         })
     }
@@ -52,7 +52,7 @@ impl Jobs for Database {
             |tx, (fence, outcome, commit, now)| {
                 Box::pin(async move {
                     let state = settle(tx, *fence, outcome, *now).await?;
-                    write(tx, commit).await?;
+                    write(tx, *fence, commit).await?;
                     Ok(state)
                 })
             },
@@ -62,6 +62,16 @@ impl Jobs for Database {
     fn cancel(&self, change: RunChange, now: Moment) -> Answer<Cancel> {
         self.writes((change, now), |tx, (change, now)| {
             Box::pin(cancel(tx, change, *now))
+        })
+    }
+
+    fn hasten(&self, run: RunId, at: Moment) -> Answer<bool> {
+        self.writes((run, at), |tx, (run, at)| {
+            Box::pin(async move {
+                let sql = "UPDATE jobs SET due = CASE WHEN due > $2 THEN $2 ELSE due END
+                     WHERE run = $1 AND state IN ('available', 'scheduled', 'retryable') RETURNING 1";
+                touched(tx, sql, &values![run, *at]).await
+            })
         })
     }
 
@@ -214,7 +224,7 @@ pub(super) async fn holds(tx: &mut dyn Tx, fence: Fence) -> Result<(), Halt> {
     held(tx, fence).await.map(drop)
 }
 
-async fn write(tx: &mut dyn Tx, commit: &Commit) -> Result<(), Halt> {
+async fn write(tx: &mut dyn Tx, fence: Fence, commit: &Commit) -> Result<(), Halt> {
     for run in &commit.new_runs {
         runs::add(tx, run).await?;
     }
@@ -223,6 +233,13 @@ async fn write(tx: &mut dyn Tx, commit: &Commit) -> Result<(), Halt> {
     }
     for checkpoint in &commit.checkpoints {
         checkpoints::put(tx, checkpoint).await?;
+    }
+    for (pipeline, name) in &commit.forgotten {
+        checkpoints::remove(tx, pipeline, name).await?;
+    }
+    letters::redrive::redriven(tx, fence, &commit.redriven).await?;
+    for submission in &commit.submissions {
+        submit(tx, submission).await?;
     }
     letters::add(tx, &commit.letters, commit.room).await
 }

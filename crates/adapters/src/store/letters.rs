@@ -1,6 +1,6 @@
 //! Dead letters: kept, listed, edited, taken to be tried again, forgotten. They come in with their jobs.
 
-mod redrive;
+pub(super) mod redrive;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use model::id::PipelineId;
 use model::store::{
     Answer, Failure, Fence, Letter, LetterFilter, LetterId, LetterState, Letters, MOST_ROWS,
-    NewLetter, Purge, Redriven, Room,
+    NewLetter, Purge, Room, Waiting,
 };
 
 use super::Database;
@@ -16,7 +16,7 @@ use super::jobs::check_name;
 use super::tx::{Halt, Row, Tx, Value, execute, one, values};
 
 const COLUMNS: &str =
-    "id, pipeline, run, stage, number, reason, attempts, original, at, edited, state";
+    "id, pipeline, run, stage, number, reason, attempts, original, undelivered, at, edited, state";
 
 /// Bytes of the records that one call returns, beyond the first of them.
 const MOST_BYTES: u64 = 16 << 20;
@@ -41,6 +41,17 @@ impl Letters for Database {
             Box::pin(async move {
                 let sql = format!("SELECT {COLUMNS} FROM letters WHERE id = $1");
                 one(tx, &sql, &values![id.0]).await?.map(read).transpose()
+            })
+        })
+    }
+
+    fn letters_waiting(&self, pipeline: PipelineId) -> Answer<Vec<Waiting>> {
+        self.reads(pipeline, |tx, pipeline| {
+            Box::pin(async move {
+                let sql = "SELECT stage, undelivered, count(*), min(at) FROM letters
+                     WHERE pipeline = $1 AND state <> 'resolved' GROUP BY stage, undelivered ORDER BY stage, undelivered";
+                let rows = tx.query(sql, &values![pipeline]).await?;
+                rows.into_iter().map(waiting).collect()
             })
         })
     }
@@ -73,12 +84,6 @@ impl Letters for Database {
         })
     }
 
-    fn redriven(&self, fence: Fence, letters: Vec<(LetterId, Redriven)>) -> Answer<()> {
-        self.writes((fence, letters), |tx, (fence, letters)| {
-            Box::pin(redrive::redriven(tx, *fence, letters))
-        })
-    }
-
     fn purge_letters(&self, purge: Purge, most: u32) -> Answer<u32> {
         self.writes((purge, most), |tx, (purge, most)| {
             Box::pin(forget(tx, purge, *most))
@@ -97,10 +102,20 @@ fn read(mut row: Row) -> Result<Letter, Halt> {
             reason: row.text()?,
             attempts: row.number()?,
             original: row.bytes()?,
+            undelivered: row.flag()?,
             at: row.moment()?,
         },
         edited: row.maybe_bytes()?,
         state: row.named(LetterState::by_name)?,
+    })
+}
+
+fn waiting(mut row: Row) -> Result<Waiting, Halt> {
+    Ok(Waiting {
+        stage: row.text()?,
+        undelivered: row.flag()?,
+        letters: row.number()?,
+        since: row.moment()?,
     })
 }
 
@@ -125,6 +140,8 @@ impl Which {
             values: vec![Value::from(&filter.pipeline)],
         }
         .and("stage = $", filter.stage.as_ref().map(Into::into))
+        .and("undelivered = $", filter.undelivered.map(Into::into))
+        .and("id = $", filter.id.map(|id| id.0.into()))
         .and("id > $", filter.after.map(|id| id.0.into()))
     }
 
@@ -201,8 +218,8 @@ pub(super) async fn add(
     for letter in letters {
         execute(
             tx,
-            "INSERT INTO letters (pipeline, run, stage, number, reason, attempts, original, bytes, state, at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'waiting', $9)",
+            "INSERT INTO letters (pipeline, run, stage, number, reason, attempts, original, bytes, undelivered, state, at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'waiting', $10)",
             &values![
                 &letter.pipeline,
                 &letter.run,
@@ -212,6 +229,7 @@ pub(super) async fn add(
                 letter.attempts,
                 &letter.original,
                 length(&letter.original),
+                letter.undelivered,
                 letter.at,
             ],
         )
@@ -266,13 +284,11 @@ async fn edit(tx: &mut dyn Tx, id: LetterId, record: Option<&Bytes>) -> Result<b
 
 async fn forget(tx: &mut dyn Tx, purge: &Purge, most: u32) -> Result<u32, Halt> {
     let filter = LetterFilter {
-        pipeline: purge.pipeline.clone(),
         stage: purge.stage.clone(),
-        state: None,
-        after: None,
+        id: purge.id,
+        ..LetterFilter::of(purge.pipeline.clone())
     };
     let mut which = Which::of(&filter)
-        .and("id = $", purge.id.map(|id| id.0.into()))
         .and("state = $", purge.state.map(Into::into))
         .and("at < $", purge.before.map(Into::into));
     if let Some(keep) = purge.keep {

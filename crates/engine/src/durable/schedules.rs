@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use model::id::PipelineId;
 use model::pipeline::{Overlap, Pace, Pipeline, TriggerSpec};
 use model::run::{RunId, RunRecord, RunState, Started};
-use model::store::{Advance, Advanced, Failure, Moment, RunFilter, Schedule, Submission};
+use model::store::{
+    Advance, Advanced, Failure, Moment, RunFilter, Schedule, StoredRun, Submission,
+};
 
 use super::{Durable, digest, submission};
 use crate::Engine;
@@ -203,11 +205,12 @@ impl Engine {
     }
 }
 
-/// Does a run of a schedule have to wait until those before it are over?
+/// Does a run have to wait until those before it are over: one of a schedule, or one that goes on where they end?
 pub(super) async fn has_to_wait(
     durable: &Durable,
     pipeline: &Pipeline,
     record: &RunRecord,
+    incremental: bool,
 ) -> Result<bool, Failure> {
     let overlap = match &pipeline.trigger {
         TriggerSpec::Cron(cron) => cron.overlap,
@@ -217,12 +220,22 @@ pub(super) async fn has_to_wait(
         },
         _ => Overlap::Allow,
     };
-    if record.started_by != Started::Schedule || overlap == Overlap::Allow {
+    let scheduled = record.started_by == Started::Schedule && overlap != Overlap::Allow;
+    if !scheduled && !incremental {
         return Ok(false);
     }
+    let is_before = |run: &StoredRun| {
+        let started_by = run.run.started_by.as_str();
+        let counts = match incremental {
+            // They read something else.
+            true => !["redrive", "replay", "backfill"].contains(&started_by),
+            false => started_by == SCHEDULE,
+        };
+        counts && run.run.id < record.id
+    };
     for state in [RunState::Running, RunState::Queued] {
-        let others = under_way(durable, &pipeline.id, state).await?;
-        if others.iter().any(|id| *id < record.id) {
+        let runs = durable.store.runs(of(&pipeline.id, Some(state)), NEWEST);
+        if runs.await?.iter().any(is_before) {
             return Ok(true);
         }
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use model::run::{RunId, RunRecord, RunState};
+use model::run::{RunId, RunRecord, RunState, Started};
 use model::store::{Commit, Failure, Moment, NewRun, Outcome};
 
+use super::progress::{Left, progress_of};
 use super::{Durable, Held, change, text, word};
 use crate::Engine;
+use crate::runs::entry::Entry;
 use crate::slot::lock;
 
 /// Between two tries to tell the store.
@@ -15,21 +17,20 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Engine {
     /// Tells the store of the end of a run: of a claimed one that its job is settled, of a part of one what became of it. Answers only when the store has it, or when the run is somebody else's by now;
     /// with it, whether the run goes on from the store, as another attempt or on another server.
-    pub(crate) async fn settle_run(&self, record: &RunRecord) -> bool {
+    pub(crate) async fn settle_run(&self, entry: &Entry, record: &RunRecord) -> bool {
         let Some(durable) = &self.durable else {
             return false;
         };
-        let Some((whole, held)) = self.whole_of(durable, record) else {
+        let Some((whole, held)) = self.whole_of(durable, &record.id) else {
             return lock(&durable.held).remove(&record.id).is_some();
         };
         let is_whole = whole == record.id;
+        let left = entry.take_left();
         let (outcome, commit) = if is_whole {
-            self.outcome(record, held)
+            self.outcome(record, held, left)
         } else {
-            (
-                Outcome::Completed,
-                of_part(record, self.ports.clock.now().into()),
-            )
+            let now = self.ports.clock.now().into();
+            (Outcome::Completed, of_part(record, left.commit, now))
         };
         let goes_on = matches!(outcome, Outcome::Snoozed { .. } | Outcome::Retry { .. });
         loop {
@@ -57,13 +58,17 @@ impl Engine {
             lock(&durable.held).remove(&whole);
             durable.poke.notify_one();
         }
-        self.report(durable, record).await;
+        if record.started_by == Started::Redrive {
+            self.look_behind(durable, record).await;
+        } else {
+            self.report(durable, record).await;
+        }
         is_whole && goes_on
     }
 
     /// The claimed run that a run is, or is part of.
-    fn whole_of(&self, durable: &Durable, record: &RunRecord) -> Option<(RunId, Held)> {
-        let mut id = record.id.clone();
+    pub(crate) fn whole_of(&self, durable: &Durable, run: &RunId) -> Option<(RunId, Held)> {
+        let mut id = run.clone();
         loop {
             if let Some(held) = durable.held(&id) {
                 return Some((id, held));
@@ -72,7 +77,7 @@ impl Engine {
         }
     }
 
-    fn outcome(&self, record: &RunRecord, held: Held) -> (Outcome, Commit) {
+    fn outcome(&self, record: &RunRecord, held: Held, left: Left) -> (Outcome, Commit) {
         let now = Moment::from(self.ports.clock.now());
         let error = record.error.join(": ");
         let outcome = match record.state {
@@ -95,16 +100,22 @@ impl Engine {
         }
         let started = instant(record.started_at.as_deref());
         let ended = (!goes_on).then_some(now);
-        let commit = Commit {
+        let mut commit = Commit {
             runs: vec![change(&record, started, ended)],
-            ..Commit::default()
+            ..left.commit
         };
+        if goes_on {
+            commit.checkpoints.extend(left.progress);
+        } else {
+            let progress = (record.pipeline.clone(), progress_of(&record.id));
+            commit.forgotten.push(progress);
+        }
         (outcome, commit)
     }
 }
 
 /// What became of a run that is part of a claimed one.
-fn of_part(record: &RunRecord, now: Moment) -> Commit {
+fn of_part(record: &RunRecord, left: Commit, now: Moment) -> Commit {
     let submitted = instant(Some(&record.submitted_at)).unwrap_or(now);
     let started = instant(record.started_at.as_deref());
     Commit {
@@ -119,7 +130,7 @@ fn of_part(record: &RunRecord, now: Moment) -> Commit {
             record: text(record),
         }],
         runs: vec![change(record, started, Some(now))],
-        ..Commit::default()
+        ..left
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use model::pipeline::{Backoff, Pipeline};
+use model::pipeline::{ErrorPolicy, Pipeline};
 use model::run::{RunRecord, RunState, Started};
 use model::store::{Ask, Claim, Commit, Failure, Fence, Moment, Outcome, Renewed, ToEnd, Why};
 
@@ -11,8 +11,8 @@ use super::prune::prune;
 use super::schedules::{has_to_wait, keep};
 use super::{Args, Durable, Held, LEASE, QUEUE, change};
 use crate::Engine;
-use crate::run::Job;
 use crate::run::retry::random;
+use crate::run::{Feed, Job};
 use crate::runs::entry::{Entry, Stand};
 use crate::runs::rfc3339;
 use crate::slot::lock;
@@ -71,11 +71,17 @@ impl Engine {
         record.error.clear();
         record.stages.clear();
         let args: Args = serde_json::from_str(&claim.args).unwrap_or_default();
+        if let (Feed::Letters(_), Some(now)) = (&args.feed, self.pipeline(&record.pipeline)) {
+            // What is wrong with a sink may be mended by now.
+            record.version = now.version;
+        }
         let pipeline = match self.at_version(durable, &record).await? {
             At::Here(_) if self.waits_for_resumption(&record) => {
                 return snooze(durable, &claim, PAUSED, self.ports.clock.now()).await;
             }
-            At::Here(pipeline) if has_to_wait(durable, &pipeline, &record).await? => {
+            At::Here(pipeline)
+                if has_to_wait(durable, &pipeline, &record, args.incremental).await? =>
+            {
                 return snooze(durable, &claim, BEHIND, self.ports.clock.now()).await;
             }
             At::Here(pipeline) => pipeline,
@@ -87,7 +93,7 @@ impl Engine {
         };
         let held = Held {
             fence: claim.fence,
-            again: again(&claim, &record, &pipeline.errors.rerun),
+            again: again(&claim, &record, &args.feed, &pipeline.errors),
             lost: false,
         };
         lock(&durable.held).insert(claim.run.clone(), held);
@@ -101,6 +107,8 @@ impl Engine {
             dry_run: record.dry_run,
             previous: None,
             windows: args.windows,
+            incremental: args.incremental,
+            feed: args.feed,
             pipeline,
         };
         let waiting = self.runs.book.get(&claim.run);
@@ -279,8 +287,14 @@ impl Engine {
 }
 
 /// When a run that was claimed is tried again if it fails. Who asked for one is there to see that.
-fn again(claim: &Claim, record: &RunRecord, rerun: &Backoff) -> Option<Duration> {
-    let wait = || rerun.wait(claim.attempt.saturating_sub(1), random());
+fn again(claim: &Claim, record: &RunRecord, feed: &Feed, errors: &ErrorPolicy) -> Option<Duration> {
+    if matches!(feed, Feed::Letters(letters) if letters.is_circuit()) {
+        return Some(errors.circuit.wait(claim.attempt));
+    }
+    let wait = || {
+        let tried = claim.attempt.saturating_sub(1);
+        errors.rerun.wait(tried, random())
+    };
     (claim.may_retry() && is_of_trigger(record)).then(wait)
 }
 
@@ -351,9 +365,7 @@ async fn keep_leases(engine: std::sync::Weak<Engine>, durable: Arc<Durable>) {
                         Renewed::Held => continue,
                         Renewed::CancelWanted => {}
                         Renewed::Lost => {
-                            if let Some(held) = lock(&durable.held).get_mut(run) {
-                                held.lost = true;
-                            }
+                            durable.lose(run);
                             tracing::warn!(%run, "another server has taken this run, since this one was silent for too long");
                         }
                     }

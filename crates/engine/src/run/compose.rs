@@ -14,12 +14,12 @@ use self::ended::{Ended, cancelled_or, has_failed, judge};
 use super::condition::Condition;
 use super::open::NoReferences;
 use super::retry::Tries;
-use super::{End, Failure, Job};
+use super::{End, Failure, Feed, Job};
 use crate::Engine;
 use crate::parameters::complete;
 use crate::runs::backfill::Windows;
 use crate::runs::entry::Entry;
-use crate::runs::listed;
+use crate::runs::{is_incremental, listed};
 use crate::templates::{self, Values};
 
 /// A part of a composition: what it is called there, and the run it comes down to.
@@ -166,7 +166,6 @@ impl Engine {
             _ => (self.window(&pipeline, None)?, pipeline.timescope.clone()),
         };
         Ok(Job {
-            pipeline,
             version,
             parameters,
             window,
@@ -176,6 +175,14 @@ impl Engine {
             dry_run: job.dry_run,
             previous: job.previous.clone(),
             windows: None,
+            incremental: self.durable.is_some()
+                && version > 0
+                && !job.dry_run
+                && job.limit.is_none()
+                && job.preview.is_none()
+                && is_incremental(&pipeline),
+            feed: Feed::Source,
+            pipeline,
         })
     }
 

@@ -11,14 +11,18 @@ use model::error::Fault;
 use model::pipeline::{ErrorPolicy, Flow, RunLimits};
 use model::ports::{Clock, Timer};
 use model::run::Part;
-use model::stage::{Convert, SinkKind, SourceKind, TransformKind};
+use model::stage::{Convert, SinkKind, TransformKind};
+use model::store::Moment;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use super::keeping::{Keeping, Tenure};
+use super::ledger::Ledger;
+use super::letters::Redrive;
 use super::lines::Gathered;
 use super::meter::Meter;
-use super::open::{Opener, Openers, Planned, fails, plan};
+use super::open::{Opener, Openers, Origin, Planned, fails, plan};
 use super::preview::Rows;
 use super::rejects::Rejects;
 use super::retry::Tries;
@@ -60,6 +64,12 @@ pub(super) struct Flight {
     cut: watch::Sender<bool>,
     /// Why the source broke off.
     broken: Mutex<Option<Failure>>,
+    /// Where the source is.
+    pub(super) cursor: Mutex<Option<String>>,
+    /// Where a run that is kept notes how far it is.
+    pub(super) ledger: Option<Arc<Ledger>>,
+    /// What a sink lacks that shows all or nothing: the run fails for it, once the others have everything.
+    lacking: Mutex<Option<Failure>>,
 }
 
 impl Flight {
@@ -160,6 +170,21 @@ impl Flight {
         all
     }
 
+    /// A sink takes nothing in this run: is it kept for it?
+    pub(super) fn left_out(&self) {
+        self.something_undelivered.store(true, Ordering::SeqCst);
+    }
+
+    /// The run is to fail when all sinks have what they can have.
+    pub(super) fn lacks(&self, failure: Failure) {
+        lock(&self.lacking).get_or_insert(failure);
+    }
+
+    /// The time for what is kept.
+    pub(super) fn moment(&self) -> Moment {
+        self.clock.now().into()
+    }
+
     /// The queue of a sink ended: waits for ever if that is no end.
     pub(super) async fn is_all(&self) {
         if !self.handed_out.load(Ordering::SeqCst) {
@@ -176,7 +201,7 @@ impl Flight {
 
 /// The stages of a run, ready to be opened.
 struct Stages {
-    source: Opener<dyn SourceKind>,
+    source: Origin,
     transforms: Vec<Opener<dyn TransformKind>>,
     sinks: Vec<Opener<dyn SinkKind>>,
 }
@@ -202,11 +227,18 @@ impl Engine {
     ) -> End {
         let prepared = async {
             let planned = plan(self, entry, job, flow)?;
-            let stages = self.stages(entry, job, &planned).await?;
-            let flight = self.flight(entry, job, &planned);
-            Ok((stages, flight, planned))
+            let tenure = self.tenure(entry, job, &planned).await?;
+            let redrive = tenure.as_ref().and_then(|t| t.redrive.clone());
+            let stages = self.stages(entry, job, &planned, redrive).await?;
+            let flight = self.flight(entry, job, &planned, tenure.as_ref());
+            if let Some(ledger) = &flight.ledger
+                && stages.transforms.iter().any(Opener::sees_all)
+            {
+                ledger.only_ends();
+            }
+            Ok((stages, flight, planned, tenure))
         };
-        let (stages, flight, planned) = tokio::select! {
+        let (stages, flight, planned, tenure) = tokio::select! {
             biased;
             () = entry.cancelled() => return End::Cancelled,
             prepared = prepared => match prepared {
@@ -215,10 +247,13 @@ impl Engine {
             },
         };
         let mut tasks = JoinSet::new();
+        let mut keeping = Keeping::of(tenure);
+        let mut task = keeping.task();
         let end = tokio::select! {
             biased;
             () = entry.cancelled() => End::Cancelled,
-            end = set_going(job, &stages, &flight, self, &mut tasks) => end,
+            failure = Keeping::fails(&mut task) => End::Failed(failure),
+            end = set_going(job, &stages, &flight, keeping.tenure(), self, &mut tasks) => end,
         };
         // Whoever is still at work goes without a finish. Nothing of them is left when this is over.
         tasks.shutdown().await;
@@ -228,10 +263,12 @@ impl Engine {
         if job.preview.is_some() {
             entry.set_preview(shown.map(|(meter, rows)| rows.shown(meter)).collect());
         }
-        match (end, closed) {
+        let end = match (end, closed) {
             (End::Complete(_), Err(failure)) => End::Failed(failure),
             (end, _) => end,
-        }
+        };
+        let cursor = lock(&flight.cursor).clone();
+        keeping.close(task, end, cursor).await
     }
 
     async fn stages(
@@ -239,6 +276,7 @@ impl Engine {
         entry: &Arc<Entry>,
         job: &Job,
         planned: &[Planned],
+        redrive: Option<Arc<Redrive>>,
     ) -> Result<Stages, Failure> {
         let openers = Openers {
             engine: self,
@@ -258,9 +296,12 @@ impl Engine {
         let source = of(Part::Source).next();
         let source = source.ok_or_else(|| Failure::new("the pipeline has no source"))?;
         let parsed_next = transforms.first().is_some_and(Opener::parses);
-        let source = openers.source(source, parsed_next).await?;
+        let source = match redrive {
+            Some(redrive) => Origin::Letters(source.meter("dead letters".into()), redrive),
+            None => Origin::Source(Box::new(openers.source(source, parsed_next).await?)),
+        };
         let transform_meters = transforms.iter().map(|t| &t.meter);
-        let meters = std::iter::once(&source.meter)
+        let meters = std::iter::once(source.meter())
             .chain(transform_meters)
             .chain(sinks.iter().map(|s| &s.meter));
         entry.set_meters(meters.cloned().collect());
@@ -271,7 +312,15 @@ impl Engine {
         })
     }
 
-    fn flight(self: &Arc<Self>, entry: &Arc<Entry>, job: &Job, planned: &[Planned]) -> Arc<Flight> {
+    fn flight(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        job: &Job,
+        planned: &[Planned],
+        tenure: Option<&Tenure>,
+    ) -> Arc<Flight> {
+        let ledger = tenure.map(|t| Arc::clone(&t.ledger));
+        let cursor = tenure.and_then(|t| t.begin.cursor.clone());
         let pipeline = &job.pipeline;
         let ports = &self.ports.stages;
         let file = folder(&ports.work, &entry.id).join("rejects.ndjson");
@@ -281,6 +330,8 @@ impl Engine {
             planned.iter().map(|p| p.policy).collect(),
             pipeline.errors.max_rejects,
             pipeline.persistence.rejects.then_some(file),
+            ledger.clone(),
+            Arc::clone(&self.ports.clock),
         );
         let sinks = planned.iter().filter(|p| p.part == Part::Sink).count();
         Arc::new(Flight {
@@ -302,6 +353,9 @@ impl Engine {
             something_undelivered: AtomicBool::new(false),
             cut: watch::Sender::new(false),
             broken: Mutex::new(None),
+            cursor: Mutex::new(cursor),
+            ledger,
+            lacking: Mutex::new(None),
         })
     }
 }
@@ -313,10 +367,11 @@ async fn set_going(
     job: &Job,
     stages: &Stages,
     flight: &Arc<Flight>,
+    tenure: Option<&Tenure>,
     engine: &Engine,
     tasks: &mut Tasks,
 ) -> End {
-    match start(job, stages, flight, engine, tasks).await {
+    match start(job, stages, flight, tenure, engine, tasks).await {
         Err(failure) => return End::Failed(failure),
         Ok(()) => flight.entry.show(),
     }
@@ -335,7 +390,10 @@ async fn set_going(
             }
         }
     }
-    End::Complete(flight.is_whole())
+    match lock(&flight.lacking).take() {
+        Some(failure) => End::Failed(failure),
+        None => End::Complete(flight.is_whole()),
+    }
 }
 
 /// What a panic said.
@@ -349,6 +407,7 @@ async fn start(
     job: &Job,
     stages: &Stages,
     flight: &Arc<Flight>,
+    tenure: Option<&Tenure>,
     engine: &Engine,
     tasks: &mut Tasks,
 ) -> Result<(), Failure> {
@@ -358,7 +417,7 @@ async fn start(
     for group in grouped(&stages.transforms) {
         groups.push(open_group(group, workers, stages, flight).await?);
     }
-    let drains = open_sinks(stages, flight, engine).await?;
+    let drains = open_sinks(stages, flight, tenure, engine).await?;
     let room = usize::try_from(flight.limits.queue.get()).unwrap_or(1);
     // Source and sinks have one task each; a row of workers is never beside another.
     let mut width = 1;
@@ -369,7 +428,9 @@ async fn start(
         channels(both, room.div_ceil(both))
     });
     let (first, mut from) = ways.next().unwrap_or_else(|| channels(1, room));
-    let spring = Spring::new(&stages.source, reader, job.limit, stages.is_taken_after(0));
+    let read = tenure.map_or(0, |t| t.begin.read);
+    let taken = stages.is_taken_after(0);
+    let spring = Spring::new(&stages.source, reader, job.limit, taken, read);
     spawn(tasks, spring.read(first, Arc::clone(flight)));
     for (rows, (to, next)) in groups.into_iter().zip(ways) {
         let (froms, tos) = if rows.len() == 1 {
@@ -425,15 +486,13 @@ fn grouped(transforms: &[Opener<dyn TransformKind>]) -> Vec<(bool, Placed<'_>)> 
     groups
 }
 
-async fn open_source(
-    opener: &Opener<dyn SourceKind>,
-    flight: &Flight,
-) -> Result<Box<dyn Reader>, Failure> {
+async fn open_source(origin: &Origin, flight: &Flight) -> Result<Box<dyn Reader>, Failure> {
     let mut tries = Tries::new(&flight.errors.retry);
+    let cursor = lock(&flight.cursor).clone();
     loop {
-        match opener.open().await {
+        match origin.open(cursor.clone()).await {
             Ok(reader) => return Ok(reader),
-            Err(fault) => flight.wait(&opener.meter, &fault, &mut tries).await?,
+            Err(fault) => flight.wait(origin.meter(), &fault, &mut tries).await?,
         }
     }
 }
@@ -474,22 +533,39 @@ async fn open_group(
 async fn open_sinks(
     stages: &Stages,
     flight: &Flight,
+    tenure: Option<&Tenure>,
     engine: &Engine,
 ) -> Result<Vec<(mpsc::Sender<Batch>, Drain)>, Failure> {
     let folder = folder(&engine.ports.stages.work, &flight.entry.id);
     let room = usize::try_from(flight.limits.queue.get()).unwrap_or(1);
     let first = 1 + stages.transforms.len();
     let mut drains = Vec::new();
-    for (stage, opener) in (first..).zip(&stages.sinks) {
-        let writer = open_sink(opener, flight).await?;
+    for (place, opener) in stages.sinks.iter().enumerate() {
+        let stage = first + place;
+        let name = &opener.meter.name;
+        let standing = tenure.map(|t| t.begin.of_sink(name)).unwrap_or_default();
+        let is_shut = tenure.is_some_and(|t| t.is_shut(name));
+        let writer = match standing.finished || is_shut {
+            true => None,
+            false => open_sink(opener, flight).await?,
+        };
+        if is_shut {
+            let line = "it is given nothing: dead letters that it gave up on wait, and what comes now goes behind them";
+            flight.entry.log("warn", Some(name), line.into());
+            flight.gone.fetch_add(1, Ordering::SeqCst);
+        }
         let (to, from) = mpsc::channel(room);
         let name = file_name(&opener.meter.name);
         let most = flight.limits.spill_bytes;
         let spill = Spill::new(folder.join(format!("{name}.spill")), most);
-        let drain = Drain {
+        let mut drain = Drain {
             stage,
+            place,
             opener: opener.clone(),
-            writer,
+            writer: None,
+            standing,
+            is_shut,
+            partly: None,
             queue: Queue {
                 from,
                 spill: (stages.sinks.len() > 1).then_some(spill),
@@ -502,6 +578,7 @@ async fn open_sinks(
             seen: 0,
             fuel: 0,
         };
+        drain.has_opened(writer, flight);
         drains.push((to, drain));
     }
     Ok(drains)
@@ -557,6 +634,10 @@ async fn hand_out(
         };
         let Some(mut parcel) = next else { break };
         flight.rejects.settle(&mut parcel).await?;
+        if let Some(ledger) = &flight.ledger {
+            let records = parcel.batches.iter().map(|b| u64::from(b.count)).sum();
+            ledger.give(records, parcel.point.take());
+        }
         for batch in parcel.batches {
             let done = gathered.add(batch, records, bytes);
             send(&queues, done, &flight).await;

@@ -15,10 +15,11 @@ use model::stage::{Context, Described, RunNotes, SinkKind, SourceKind, Takes, Tr
 use serde_json::{Map, Value};
 
 use super::asked::asked;
+use super::letters::{Letters, Redrive};
 use super::masked::masked;
 use super::plugin::{Held, Sizes};
 use super::retry::Tries;
-use super::{Failure, Job, meter::Meter};
+use super::{Failure, Feed, Job, meter::Meter};
 use crate::Engine;
 use crate::parameters;
 use crate::pipelines::validate::{unknown, word};
@@ -109,6 +110,32 @@ pub(super) fn plan(
     within.add(&job.pipeline, flow, &mut trail, &mut planned)?;
     let sinks = flow.sinks.iter();
     planned.extend(sinks.map(|s| within.planned(&job.pipeline, Part::Sink, s)));
+    match &job.feed {
+        Feed::Source => Ok(planned),
+        Feed::Letters(feed) => planned_from(planned, &feed.stage),
+    }
+}
+
+/// What dead letters of a stage go through: the stage and what comes after it; of a sink, no other sink.
+fn planned_from(mut planned: Vec<Planned>, stage: &str) -> Result<Vec<Planned>, Failure> {
+    let at = planned.iter().position(|p| p.spec.name == stage);
+    let at = at.ok_or_else(|| {
+        Failure::new(format!(
+            "the pipeline has no stage {stage} any more, of which these dead letters are"
+        ))
+    })?;
+    let part = planned.get(at).map(|p| p.part);
+    let mut place = 0..;
+    planned.retain(|p| {
+        let here = place.next() == Some(at);
+        match part {
+            Some(Part::Sink) => here || p.part == Part::Source,
+            _ => true,
+        }
+    });
+    if part == Some(Part::Transform) {
+        planned.drain(1..at);
+    }
     Ok(planned)
 }
 
@@ -194,8 +221,17 @@ impl Within<'_> {
 }
 
 impl Planned {
+    /// What a native sink replaces as a whole; see [`SinkKind::replaces`].
+    pub(super) fn replaces(&self, sinks: &[Arc<dyn SinkKind>]) -> Option<String> {
+        let StageKind::Native(name) = &self.spec.kind else {
+            return None;
+        };
+        let kind = sinks.iter().find(|k| is(&k.described(), name))?;
+        kind.replaces(&Value::Object(self.spec.options.clone()))
+    }
+
     /// Its counters; says what does the work.
-    fn meter(&self, kind: String) -> Arc<Meter> {
+    pub(super) fn meter(&self, kind: String) -> Arc<Meter> {
         Meter::new(self.spec.name.as_str().into(), self.part, kind)
     }
 
@@ -430,11 +466,43 @@ impl<K: ?Sized> Opener<K> {
     }
 }
 
+/// What a run reads from.
+pub(super) enum Origin {
+    Source(Box<Opener<dyn SourceKind>>),
+    Letters(Arc<Meter>, Arc<Redrive>),
+}
+
+impl Origin {
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        match self {
+            Self::Source(opener) => &opener.meter,
+            Self::Letters(meter, _) => meter,
+        }
+    }
+
+    /// How the source is opened, where it is one.
+    pub(super) fn opener(&self) -> Option<&Opener<dyn SourceKind>> {
+        match self {
+            Self::Source(opener) => Some(opener),
+            Self::Letters(..) => None,
+        }
+    }
+
+    /// `cursor` is from where it is to go on.
+    pub(super) async fn open(&self, cursor: Option<String>) -> Result<Box<dyn Reader>, Fault> {
+        match self {
+            Self::Source(opener) => opener.open(cursor).await,
+            Self::Letters(_, redrive) => Ok(Box::new(Letters(Arc::clone(redrive)))),
+        }
+    }
+}
+
 impl Opener<dyn SourceKind> {
-    pub(super) async fn open(&self) -> Result<Box<dyn Reader>, Fault> {
+    /// `cursor` is from where it is to go on.
+    pub(super) async fn open(&self, cursor: Option<String>) -> Result<Box<dyn Reader>, Fault> {
         let opening = Opening {
             config: self.config.clone(),
-            cursor: None,
+            cursor,
             window: self.window.clone(),
         };
         let opened = match &self.kind {
@@ -478,6 +546,14 @@ impl Opener<dyn TransformKind> {
 }
 
 impl Opener<dyn SinkKind> {
+    /// Does it replace something as a whole?
+    pub(super) fn replaces(&self) -> bool {
+        match &self.kind {
+            What::Native(kind) => kind.replaces(&self.options()).is_some(),
+            What::Plugin { .. } => false,
+        }
+    }
+
     pub(super) async fn open(&self) -> Result<Box<dyn Writer>, Fault> {
         let config = self.config.clone();
         let opened = match &self.kind {

@@ -10,12 +10,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use model::pipeline::{OnReject, Threshold};
+use model::ports::Clock;
 use model::run::RejectedRecord;
 use serde_json::json;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 use super::Failure;
+use super::ledger::Ledger;
 use super::meter::{Meter, add};
 use super::route::Parcel;
 use crate::runs::entry::Entry;
@@ -48,6 +50,9 @@ pub(super) struct Rejects {
     total: AtomicU64,
     /// Where they are kept; none: nowhere.
     file: Option<PathBuf>,
+    /// Where they become dead letters.
+    ledger: Option<Arc<Ledger>>,
+    clock: Arc<dyn Clock>,
     keeper: Mutex<Keeper>,
 }
 
@@ -65,6 +70,8 @@ impl Rejects {
         policies: Vec<OnReject>,
         most: Option<Threshold>,
         file: Option<PathBuf>,
+        ledger: Option<Arc<Ledger>>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         let came = Mutex::new(vec![0; meters.len()]);
         Self {
@@ -75,6 +82,8 @@ impl Rejects {
             came,
             total: AtomicU64::new(0),
             file,
+            ledger,
+            clock,
             keeper: Mutex::default(),
         }
     }
@@ -115,16 +124,22 @@ impl Rejects {
         if kept.is_empty() {
             return Ok(());
         }
-        if let Some((_, first)) = kept
+        let failing = kept
             .iter()
-            .find(|(stage, _)| self.policy(*stage) == OnReject::Fail)
-        {
-            let failure = fails(first);
-            self.keep(kept.into_iter().map(|(_, k)| k).collect())
-                .await?;
-            return Err(failure);
+            .find(|(stage, _)| self.policy(*stage) == OnReject::Fail);
+        let failure = failing.map(|(_, first)| fails(first));
+        let kept: Vec<_> = kept.into_iter().map(|(_, kept)| kept).collect();
+        self.bury(parcel.pull, &kept)?;
+        self.keep(kept).await?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Makes dead letters of what stages before the sinks rejected of a batch of the source.
+    pub(super) fn bury(&self, pull: u64, kept: &[Kept]) -> Result<(), Failure> {
+        match &self.ledger {
+            Some(ledger) => ledger.rejected(pull, kept, self.clock.now().into()),
+            None => Ok(()),
         }
-        self.keep(kept.into_iter().map(|(_, k)| k).collect()).await
     }
 
     /// Keeps rejected records, and fails if there are too many by now.

@@ -8,6 +8,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 /// What became of one batch that a source gave, so far.
 #[derive(Debug, Default)]
 pub(super) struct Parcel {
+    /// Which of the source's batches it came from, from 1; 0: none, as what was held back.
+    pub(super) pull: u64,
+    /// From where the source goes on after it, where it has said so.
+    pub(super) point: Option<Box<Point>>,
     /// The records to go on with, in order.
     pub(super) batches: Vec<Batch>,
     /// How many records came to each stage since the parcel was last settled, with the stage's place in the flow.
@@ -16,6 +20,17 @@ pub(super) struct Parcel {
     pub(super) rejects: Vec<Rejected>,
     /// Is it the last of its sender?
     pub(super) tail: bool,
+}
+
+/// A place in its input that the source can go on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Point {
+    /// Which of its batches came before.
+    pub(super) pull: u64,
+    /// The place, in its own words.
+    pub(super) cursor: Option<String>,
+    /// Records it gave so far.
+    pub(super) read: u64,
 }
 
 /// A record that a stage rejected.

@@ -9,10 +9,12 @@ use model::data::{Batch, Partly, Reject, Writer};
 use model::error::Fault;
 use model::pipeline::OnReject;
 use model::stage::SinkKind;
+use model::store::NewLetter;
 use tokio::sync::mpsc::Receiver;
 
 use super::Failure;
 use super::flow::Flight;
+use super::ledger::Standing;
 use super::lines::{joined, pick, split, take};
 use super::meter::{Meter, add};
 use super::open::Opener;
@@ -22,9 +24,16 @@ use super::retry::Tries;
 use super::spill::{Spill, Undelivered};
 use super::work::check_rejects;
 
+/// Why a record is kept that was never tried.
+const BEHIND: &str = "it waits behind others that the sink gave up on";
+/// How long to wait for the store to take dead letters.
+const PAUSE: Duration = Duration::from_millis(20);
+
 pub(super) struct Drain {
     /// Its place in the flow.
     pub(super) stage: usize,
+    /// Its place among the sinks.
+    pub(super) place: usize,
     pub(super) opener: Opener<dyn SinkKind>,
     /// None: it is to be opened yet, or the run is dry.
     pub(super) writer: Option<Box<dyn Writer>>,
@@ -36,6 +45,12 @@ pub(super) struct Drain {
     /// Records that came so far.
     pub(super) seen: u64,
     pub(super) fuel: u64,
+    /// What it has already of an attempt before.
+    pub(super) standing: Standing,
+    /// What comes goes behind the dead letters that it gave up on.
+    pub(super) is_shut: bool,
+    /// What is safe of the piece that is given up, and the dead letters of that.
+    pub(super) partly: Option<(u64, Vec<NewLetter>)>,
 }
 
 /// What waits for a sink.
@@ -67,10 +82,17 @@ impl Drain {
             if flight.dry_run {
                 continue;
             }
-            let mut rest = batch;
-            if let Step::GaveUp(failure) = self.deliver(&mut rest, &flight).await? {
+            let mut rest = self.without_known(batch, &flight)?;
+            if self.is_shut {
+                self.keep(rest, BEHIND, &flight).await?;
+            } else if rest.count > 0
+                && let Step::GaveUp(failure) = self.deliver(&mut rest, &flight).await?
+            {
                 return self.give_up(failure, rest, &flight).await;
             }
+        }
+        if self.is_shut || self.standing.finished {
+            return flight.drained().await;
         }
         if !flight.dry_run
             && let Step::GaveUp(failure) = self.opened(&flight).await?
@@ -79,6 +101,41 @@ impl Drain {
         }
         flight.drained().await?;
         self.finish(&flight).await
+    }
+
+    /// What it does not have yet of a batch.
+    fn without_known(&mut self, batch: Batch, flight: &Flight) -> Result<Batch, Failure> {
+        let count = u64::from(batch.count);
+        let known = match self.standing.finished {
+            true => count,
+            false => self.standing.past.min(count),
+        };
+        if known == 0 {
+            return Ok(batch);
+        }
+        self.standing.past = self.standing.past.saturating_sub(known);
+        self.seen += known;
+        add(&self.meter().records_out, known);
+        if known == count {
+            return Ok(super::lines::empty());
+        }
+        let mut lines = flight.lines(batch).map_err(|f| self.fails(&f, flight))?;
+        take(
+            &mut lines,
+            u32::try_from(known).unwrap_or(u32::MAX),
+            usize::MAX,
+        );
+        Ok(lines)
+    }
+
+    /// It is open.
+    pub(super) fn has_opened(&mut self, writer: Option<Box<dyn Writer>>, flight: &Flight) {
+        let is_whole = writer.as_ref().is_some_and(|w| w.is_whole());
+        if let (true, Some(ledger)) = (is_whole, &flight.ledger) {
+            ledger.is_whole(self.place);
+        }
+        self.writer = writer;
+        self.fuel = 0;
     }
 
     /// Delivers a batch, in as many pushes as it needs. What is left of it was not delivered.
@@ -118,7 +175,7 @@ impl Drain {
                 "it has {} bytes, more than the plugin takes (input_bytes = {most})",
                 piece.data.len()
             );
-            self.settle(&piece, vec![Reject::new(0, what)], flight)
+            self.settle(&piece, vec![Reject::new(0, what)], true, flight)
                 .await?;
             return Ok(Step::Done(()));
         }
@@ -156,7 +213,7 @@ impl Drain {
                     if let Some(sizes) = &self.sizes {
                         sizes.saw(given.count, burnt, took);
                     }
-                    self.settle(&piece, rejects, flight).await?;
+                    self.settle(&piece, rejects, true, flight).await?;
                     return Ok(Step::Done(()));
                 }
                 Err(fault) => match flight.again(self.meter(), &fault, &mut tries) {
@@ -186,7 +243,7 @@ impl Drain {
             let index = u32::try_from(index).ok()?;
             Some(Reject { index, ..reject })
         });
-        self.settle(&safe, rejects.collect(), flight).await?;
+        self.settle(&safe, rejects.collect(), false, flight).await?;
         Ok(left)
     }
 
@@ -205,10 +262,7 @@ impl Drain {
         let mut tries = Tries::new(&flight.errors.retry);
         while self.writer.is_none() {
             match beside(self.opener.open(), &mut self.queue, flight).await {
-                Ok(writer) => {
-                    self.writer = Some(writer);
-                    self.fuel = 0;
-                }
+                Ok(writer) => self.has_opened(Some(writer), flight),
                 Err(fault) => match flight.again(&self.opener.meter, &fault, &mut tries) {
                     Ok(wait) => self.wait(wait, flight).await,
                     Err(failure) => return Ok(Step::GaveUp(failure)),
@@ -218,11 +272,12 @@ impl Drain {
         Ok(Step::Done(()))
     }
 
-    /// Counts what was delivered, and keeps what was not.
+    /// Counts what was delivered, and keeps what was not. `in_order`: so was all before it.
     async fn settle(
         &mut self,
         piece: &Batch,
         mut rejects: Vec<Reject>,
+        in_order: bool,
         flight: &Flight,
     ) -> Result<(), Failure> {
         let before = self.seen;
@@ -234,7 +289,7 @@ impl Drain {
             add(&self.meter().bytes_out, piece.data.len() as u64);
         }
         if rejects.is_empty() {
-            return Ok(());
+            return self.took(piece.count, Vec::new(), in_order, flight);
         }
         let checked = check_rejects(&mut rejects, piece.count);
         let checked = checked.and_then(|()| match rejects.iter().find(|r| r.reason.is_empty()) {
@@ -264,8 +319,31 @@ impl Drain {
             OnReject::Fail => kept.first().map(reject_fails),
             OnReject::Reject | OnReject::SkipBatch => None,
         };
+        if let (None, Some(ledger)) = (&failure, &flight.ledger) {
+            let at = flight.moment();
+            let letters = kept.iter().filter_map(|kept| ledger.letter_of(kept, at));
+            self.took(piece.count, letters.collect(), in_order, flight)?;
+        }
         flight.rejects.keep(kept).await?;
         failure.map_or(Ok(()), Err)
+    }
+
+    /// So many records more are done with.
+    fn took(
+        &mut self,
+        count: u32,
+        letters: Vec<NewLetter>,
+        in_order: bool,
+        flight: &Flight,
+    ) -> Result<(), Failure> {
+        let Some(ledger) = &flight.ledger else {
+            return Ok(());
+        };
+        if in_order {
+            return ledger.took(self.place, count.into(), letters);
+        }
+        self.partly = Some((count.into(), letters));
+        Ok(())
     }
 
     /// It takes nothing any more: what is left is kept, and so is what still comes.
@@ -276,18 +354,46 @@ impl Drain {
         flight: &Flight,
     ) -> Result<(), Failure> {
         // Its writer goes without a finish: what it shows only as a whole does not appear.
-        let failure = match self.writer.take() {
-            Some(writer) if writer.is_whole() => self.nothing_of_it(failure),
-            _ => failure,
+        let is_whole = match self.writer.take() {
+            Some(writer) => writer.is_whole(),
+            None => self.opener.replaces(),
+        };
+        let failure = match is_whole {
+            true => self.nothing_of_it(failure),
+            false => failure,
         };
         let all = flight.gave_up(self.meter(), &failure);
-        self.keep(rest, flight).await?;
+        let why = failure.0.first().cloned().unwrap_or_default();
+        if let Some(ledger) = &flight.ledger {
+            if all {
+                // What it did not take is read again when the run is tried again.
+                return Err(failure);
+            }
+            if is_whole {
+                flight.lacks(failure);
+                return self.pass_over(rest, flight).await;
+            }
+            if let Some((count, letters)) = self.partly.take() {
+                ledger.took(self.place, count, letters)?;
+            }
+        }
+        self.keep(rest, &why, flight).await?;
         while let Some(batch) = self.queue.next(flight).await? {
             self.meter().came_in(&batch);
-            self.keep(batch, flight).await?;
+            self.keep(batch, &why, flight).await?;
         }
         flight.drained().await?;
         if all { Err(failure) } else { Ok(()) }
+    }
+
+    /// Counts what still comes, so that the others get it.
+    async fn pass_over(mut self, rest: Batch, flight: &Flight) -> Result<(), Failure> {
+        add(&self.meter().undelivered, rest.count.into());
+        while let Some(batch) = self.queue.next(flight).await? {
+            self.meter().came_in(&batch);
+            add(&self.meter().undelivered, batch.count.into());
+        }
+        flight.drained().await
     }
 
     /// What a sink took that shows it only as a whole is not there: it counts as undelivered, and is in no file.
@@ -305,12 +411,22 @@ impl Drain {
         ))
     }
 
-    async fn keep(&mut self, batch: Batch, flight: &Flight) -> Result<(), Failure> {
+    async fn keep(&mut self, batch: Batch, why: &str, flight: &Flight) -> Result<(), Failure> {
         if batch.count == 0 {
             return Ok(());
         }
         let lines = flight.lines(batch).map_err(|f| self.fails(&f, flight))?;
         add(&self.meter().undelivered, lines.count.into());
+        if let Some(ledger) = &flight.ledger {
+            flight.left_out();
+            ledger.gave_up(self.place, self.seen, &lines, why, flight.moment())?;
+            self.seen += u64::from(lines.count);
+            // It is not to grow faster than the store takes it.
+            while ledger.is_heavy() {
+                flight.timer.wait(PAUSE).await;
+            }
+            return Ok(());
+        }
         match self.left.keep(&lines).await {
             Ok(false) => {}
             Ok(true) => self.meter().kept_in(self.left.path.display().to_string()),
@@ -337,7 +453,12 @@ impl Drain {
             let burnt = writer.fuel().saturating_sub(self.fuel);
             self.fuel += burnt;
             self.meter().worked(took, burnt);
-            let Err(fault) = result else { return Ok(()) };
+            let Err(fault) = result else {
+                if let Some(ledger) = &flight.ledger {
+                    ledger.finished(self.place);
+                }
+                return Ok(());
+            };
             match flight.again(self.meter(), &fault, &mut tries) {
                 Ok(wait) => flight.timer.wait(wait).await,
                 Err(failure) => {
@@ -346,11 +467,13 @@ impl Drain {
                         true => self.nothing_of_it(failure),
                         false => failure,
                     };
-                    return if flight.gave_up(self.meter(), &failure) {
-                        Err(failure)
-                    } else {
-                        Ok(())
-                    };
+                    if flight.gave_up(self.meter(), &failure) {
+                        return Err(failure);
+                    }
+                    if flight.ledger.is_some() {
+                        flight.lacks(failure);
+                    }
+                    return Ok(());
                 }
             }
         }

@@ -7,17 +7,17 @@ use bytes::Bytes;
 use model::data::{Batch, Most, Pulled, Reader};
 use model::error::Fault;
 use model::pipeline::OnReject;
-use model::stage::SourceKind;
 
 use super::Failure;
 use super::flow::Flight;
 use super::lines::{empty, pick, sound};
 use super::meter::{Meter, add};
-use super::open::{Opener, fails};
+use super::open::{Opener, Origin, fails};
 use super::plugin::Sizes;
 use super::rejects::{Kept, fails as reject_fails};
 use super::retry::Tries;
-use super::route::{Outlet, Parcel};
+use super::route::{Outlet, Parcel, Point};
+use crate::slot::lock;
 
 /// The first wait after a pull that gave nothing and was not the end; it doubles up to [`LONGEST`].
 const IDLE: Duration = Duration::from_millis(10);
@@ -35,26 +35,36 @@ pub(super) struct Spring {
     left: Option<u64>,
     /// Records that came, and places of the input that are none.
     seen: u64,
+    /// Batches that came.
+    pulls: u64,
+    /// Records that went on, those of attempts before included.
+    read: u64,
 }
 
 impl Spring {
+    /// `read` records were read before this run.
     pub(super) fn new(
-        opener: &Opener<dyn SourceKind>,
+        origin: &Origin,
         reader: Box<dyn Reader>,
         limit: Option<u64>,
         taken: bool,
+        read: u64,
     ) -> Self {
         let fuel = reader.fuel();
-        opener.meter.worked(Duration::ZERO, fuel);
+        let meter = Arc::clone(origin.meter());
+        meter.worked(Duration::ZERO, fuel);
+        let opener = origin.opener();
         Self {
-            meter: Arc::clone(&opener.meter),
+            meter,
             reader,
-            sizes: opener.sizes(),
-            is_plugin: opener.is_plugin(),
+            sizes: opener.and_then(Opener::sizes),
+            is_plugin: opener.is_some_and(Opener::is_plugin),
             taken,
             fuel,
             left: limit,
             seen: 0,
+            pulls: 0,
+            read,
         }
     }
 
@@ -76,22 +86,35 @@ impl Spring {
                 }
             };
             let done = pulled.done;
+            let cursor = pulled.cursor.clone();
+            self.pulls += 1;
             let batch = self.settle(pulled, most, &flight).await?;
-            if batch.count > 0 {
+            self.read += u64::from(batch.count);
+            let point = self.point(cursor.as_ref(), &flight);
+            let is_empty = batch.count == 0;
+            if !is_empty {
                 idle = IDLE;
                 self.left = self.left.map(|n| n.saturating_sub(batch.count.into()));
                 self.meter.went_out(&batch);
                 flight.see(0, &batch);
+            }
+            if !is_empty || point.is_some() {
                 let parcel = Parcel {
-                    batches: vec![batch],
+                    pull: self.pulls,
+                    point,
+                    batches: if is_empty { Vec::new() } else { vec![batch] },
                     ..Parcel::default()
                 };
                 if !to.send(parcel).await {
                     return Ok(());
                 }
-            } else if !done {
+            }
+            if is_empty && !done {
                 flight.timer.wait(idle).await;
                 idle = (idle * 2).min(LONGEST);
+            }
+            if done || cursor.is_some() {
+                *lock(&flight.cursor) = cursor;
             }
             if done {
                 break;
@@ -99,6 +122,16 @@ impl Spring {
         }
         to.end(Parcel::default()).await;
         Ok(())
+    }
+
+    /// From where to go on, for whoever keeps that.
+    fn point(&self, cursor: Option<&String>, flight: &Flight) -> Option<Box<Point>> {
+        flight.ledger.as_ref()?;
+        Some(Box::new(Point {
+            pull: self.pulls,
+            cursor: Some(cursor?.clone()),
+            read: self.read,
+        }))
     }
 
     fn most(&self, flight: &Flight) -> Most {
@@ -181,11 +214,13 @@ impl Spring {
             OnReject::Fail => {
                 let failure = kept.first().map(reject_fails);
                 add(&self.meter.rejected, kept.len() as u64);
+                flight.rejects.bury(self.pulls, &kept)?;
                 flight.rejects.keep(kept).await?;
                 return Err(failure.unwrap_or_else(|| Failure::new("a record was rejected")));
             }
         }
         add(&self.meter.rejected, kept.len() as u64);
+        flight.rejects.bury(self.pulls, &kept)?;
         flight.rejects.keep(kept).await?;
         Ok(batch)
     }

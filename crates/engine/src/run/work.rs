@@ -74,11 +74,20 @@ pub(super) async fn work(
         // Those of the parcel are used again.
         parcel.tail = false;
         pass(&mut row, batches, &mut parcel, &flight).await?;
+        if let Some(ledger) = &flight.ledger
+            && row.iter().any(|station| station.held > 0)
+        {
+            ledger.hold();
+        }
         if !to.send(parcel).await {
             return Ok(());
         }
     }
-    let mut parcel = Parcel::default();
+    // What is rejected from here on is that of the last batch.
+    let mut parcel = Parcel {
+        pull: u64::MAX,
+        ..Parcel::default()
+    };
     // What is held back would be made of a part of the input, and look as if it were made of all.
     let mut rest = match flight.is_cut_short() {
         true => &mut [],

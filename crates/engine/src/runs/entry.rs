@@ -14,6 +14,7 @@ use model::text::clipped;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::rfc3339;
+use crate::durable::progress::Left;
 use crate::run::meter::Meter;
 use crate::slot::lock;
 
@@ -44,6 +45,8 @@ pub(crate) struct Entry {
     shown: Mutex<Shown>,
     /// Lines that its stages said, those that are not kept included.
     said: AtomicUsize,
+    /// What is to be kept with its end.
+    left: Mutex<Left>,
 }
 
 /// Is a run to end? One whose whole is to end is, at once, however deep it lies.
@@ -112,6 +115,7 @@ impl Entry {
             family: whole.map_or_else(Arc::default, |w| Arc::clone(&w.family)),
             shown: Mutex::default(),
             said: AtomicUsize::new(0),
+            left: Mutex::default(),
         })
     }
 
@@ -279,6 +283,15 @@ impl Entry {
             log.pop_front();
         }
         log.push_back(line);
+    }
+
+    /// What is to be kept with its end.
+    pub(crate) fn leave(&self, left: Left) {
+        *lock(&self.left) = left;
+    }
+
+    pub(crate) fn take_left(&self) -> Left {
+        std::mem::take(&mut *lock(&self.left))
     }
 
     /// The stages and their counters; the first who say count.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::stages::{PIPELINE, PLUGIN, Place};
+use super::stages::{INCREMENTAL, PIPELINE, PLUGIN, Place};
 use super::work::COMPOSITIONS;
 use super::written::{OnRejectWord, PipelineSource, PipelineStep, PluginStage, Written};
 
@@ -144,7 +144,7 @@ fn stage(place: Place, natives: &Natives, defs: &mut Map<String, Value>) -> Valu
     let mut branches = Vec::new();
     for (name, summary, options) in kinds {
         let def = format!("{}_{name}", place.name());
-        let schema = kind(&def, &summary, options, defs);
+        let schema = kind(place, &def, &summary, options, defs);
         defs.insert(def.clone(), schema);
         branches.push(json!({
             "if": {"required": ["type"], "properties": {"type": {"const": name}}},
@@ -161,7 +161,13 @@ fn stage(place: Place, natives: &Natives, defs: &mut Map<String, Value>) -> Valu
 }
 
 /// The options of a kind and the keys of every stage in one schema. Its definitions go to those of the whole.
-fn kind(def: &str, summary: &str, mut options: Value, defs: &mut Map<String, Value>) -> Value {
+fn kind(
+    place: Place,
+    def: &str,
+    summary: &str,
+    mut options: Value,
+    defs: &mut Map<String, Value>,
+) -> Value {
     renamed(&mut options, def);
     for (name, schema) in take(&mut options, "$defs") {
         defs.insert(format!("{def}.{name}"), schema);
@@ -182,6 +188,13 @@ fn kind(def: &str, summary: &str, mut options: Value, defs: &mut Map<String, Val
             });
             properties.insert("name".into(), name);
             properties.insert("on_reject".into(), json!({"$ref": "#/$defs/OnReject"}));
+            if place == Place::Source {
+                let incremental = json!({
+                    "description": "Does a run on a server go on where the sinks of the run before had taken everything, so that it reads only what has come since? Default: false, each run reads all.",
+                    "type": "boolean",
+                });
+                properties.insert(INCREMENTAL.into(), incremental);
+            }
         }
     }
     options

@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use model::pipeline::{
-    Backoff, ErrorPolicy, Parameter, Period, Persistence, RunLimits, Threshold, Timescope,
+    Backoff, Circuit, DeadLetters, ErrorPolicy, Parameter, Period, Persistence, RunLimits,
+    Threshold, Timescope,
 };
 use serde_json::{Map, Value};
 
@@ -229,6 +230,32 @@ impl Said {
                 Backoff::RERUN,
                 &format!("{at}/rerun"),
             ),
+            dead_letters: self.dead_letters(written.dead_letters, &format!("{at}/dead_letters")),
+            circuit: self.circuit(written.circuit, &format!("{at}/circuit")),
+        }
+    }
+
+    fn dead_letters(&mut self, written: Option<written::DeadLetters>, at: &str) -> DeadLetters {
+        let default = DeadLetters::default();
+        let written = written.unwrap_or_default();
+        let bytes = self.bytes("max_bytes", written.max_bytes.as_ref(), at, (1, u64::MAX));
+        DeadLetters {
+            max_records: written.max_records.unwrap_or(default.max_records),
+            max_bytes: bytes.unwrap_or(default.max_bytes),
+        }
+    }
+
+    fn circuit(&mut self, written: Option<written::Circuit>, at: &str) -> Circuit {
+        let default = Circuit::default();
+        let written = written.unwrap_or_default();
+        let mut wait = |key: &str, text: Option<DurationText>, default: Duration| {
+            let wait = text.map(|text| units::span_of_time(&text.0));
+            let wait = wait.and_then(|wait| self.take(format!("{at}/{key}"), wait));
+            wait.unwrap_or(default)
+        };
+        Circuit {
+            first: wait("first", written.first, default.first),
+            max: wait("max", written.max, default.max),
         }
     }
 

@@ -21,6 +21,10 @@ use crate::templates;
 
 /// Keys that every stage has.
 pub(super) const COMMON: [&str; 3] = ["type", "name", "on_reject"];
+/// Keys that every source has.
+const SOURCES: [&str; 4] = ["type", "name", "on_reject", INCREMENTAL];
+/// Does a run go on where the one before ended?
+pub(super) const INCREMENTAL: &str = "incremental";
 /// What a kind of its own stands for.
 pub(super) const PLUGIN: &str = "plugin";
 pub(super) const PIPELINE: &str = "pipeline";
@@ -47,6 +51,14 @@ impl Place {
             Self::Source => "source",
             Self::Transform => "transform",
             Self::Sink => "sink",
+        }
+    }
+
+    /// Keys of every stage that stands here.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Source => &SOURCES,
+            Self::Transform | Self::Sink => &COMMON,
         }
     }
 
@@ -83,15 +95,15 @@ impl Place {
 /// in, none is left, and all is checked.
 #[must_use]
 pub fn check_options(kind: &dyn Kind, options: &Map<String, Value>) -> Vec<Misfit> {
-    let findings = check_native(kind, &Value::Object(options.clone()));
+    let findings = check_native(kind, &Value::Object(options.clone()), &COMMON);
     findings.into_iter().map(Misfit::from).collect()
 }
 
-fn check_native(kind: &dyn Kind, options: &Value) -> Vec<Finding> {
+fn check_native(kind: &dyn Kind, options: &Value, keys: &[&str]) -> Vec<Finding> {
     let mut described = kind.described();
     without_null(&mut described.options);
     let findings = match Checker::new(&described.options) {
-        Ok(checker) => checker.beside_keys(&COMMON).check_open(options),
+        Ok(checker) => checker.beside_keys(keys).check_open(options),
         Err(e) => vec![Finding::value(
             "",
             format!("the schema of `{}` is broken: {e}", described.name),
@@ -149,6 +161,45 @@ impl<'a> Stages<'a> {
         }
     }
 
+    /// Takes `incremental` off a source.
+    pub(super) fn incremental(reader: &mut Reader<'_>, source: &mut Value, at: &str) -> bool {
+        let given = source
+            .as_object_mut()
+            .and_then(|map| map.shift_remove(INCREMENTAL));
+        match given {
+            None => false,
+            Some(Value::Bool(given)) => given,
+            Some(given) => {
+                reader.said.value(
+                    format!("{at}/{INCREMENTAL}"),
+                    format!("`{INCREMENTAL}` is {given}; true or false is needed"),
+                );
+                false
+            }
+        }
+    }
+
+    /// Can a run of this source go on where the one before ended?
+    pub(super) fn check_incremental(&self, reader: &mut Reader<'_>, source: &StageSpec, at: &str) {
+        let at = format!("{at}/{INCREMENTAL}");
+        if self.timescope {
+            let message = "the pipeline has a `timescope`, so that each run reads its own window; it cannot go on where the one before ended as well";
+            reader.said.value(at, message);
+            return;
+        }
+        let StageKind::Native(name) = &source.kind else {
+            return;
+        };
+        let mut kinds = reader.natives.sources.iter();
+        let kind = kinds.find(|k| k.described().name == name);
+        if kind.is_some_and(|k| !k.goes_on(&Value::Object(source.options.clone()))) {
+            let message = format!(
+                "a source of type `{name}` cannot tell what has come since the last run: each run reads all that it is asked for; a `timescope` asks for one span of time after the other"
+            );
+            reader.said.value(at, message);
+        }
+    }
+
     /// Reads one stage.
     pub(super) fn stage(
         &mut self,
@@ -188,7 +239,7 @@ impl<'a> Stages<'a> {
                 let secret = secret.into_iter().filter(|at| found.is_data(at));
                 let secret = secret.map(|at| Misfit::new(at, IN_RECORDS)).collect();
                 let options = Value::Object(map);
-                let wrong = check_native(found, &options);
+                let wrong = check_native(found, &options, place.keys());
                 let wrong = wrong.into_iter().map(|f| f.below(at));
                 reader.said.findings.extend(wrong);
                 add(reader, at, secret);
@@ -291,7 +342,7 @@ fn plugin(
             ),
         );
     }
-    let stage: PluginStage = formed(reader, map, at, &PLUGIN_SCHEMA)?;
+    let stage: PluginStage = formed(reader, map, at, &PLUGIN_SCHEMA, place)?;
     let id = PluginId::new(&stage.plugin).map_err(|e| e.to_string());
     let id = reader.said.take(format!("{at}/plugin"), id)?;
     if let Some(plugins) = reader.known.plugins() {
@@ -331,7 +382,7 @@ fn pipeline_source(
     map: Map<String, Value>,
     at: &str,
 ) -> Option<(StageKind, Map<String, Value>)> {
-    let source: PipelineSource = formed(reader, map, at, &PIPELINE_SCHEMA)?;
+    let source: PipelineSource = formed(reader, map, at, &PIPELINE_SCHEMA, Place::Source)?;
     let (whole, at) = (at, format!("{at}/pipeline"));
     let id = reader.pipeline_id(&source.pipeline, &at, For::Source)?;
     let there = reader.known.pipeline(&id);
@@ -354,10 +405,11 @@ fn formed<T: DeserializeOwned>(
     map: Map<String, Value>,
     at: &str,
     schema: &Value,
+    place: Place,
 ) -> Option<T> {
     let value = Value::Object(map);
     let checker = reader.said.take(at, Checker::new(schema))?;
-    let findings = checker.beside_keys(&COMMON).check(&value);
+    let findings = checker.beside_keys(place.keys()).check(&value);
     if findings.is_empty() {
         return serde_json::from_value(value).ok();
     }

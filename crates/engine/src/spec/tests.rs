@@ -70,14 +70,50 @@ fn a_small_spec_has_defaults() {
         source,
         transforms,
         sinks,
+        incremental,
     }) = pipeline.work
     else {
         panic!("it is a flow");
     };
+    assert!(!incremental);
     assert_eq!(source.name, "rows");
     assert_eq!(Value::Object(source.options), json!({"path": "a"}));
     assert!(transforms.is_empty());
     assert_eq!(sinks[0].kind, StageKind::Native("store".into()));
+}
+
+#[test]
+fn a_source_may_go_on_where_the_run_before_ended() {
+    check(
+        "source: {type: rows, path: a, incremental: 1}\nsink: {type: store, table: t}\n",
+        &["1:44: `incremental` is 1; true or false is needed"],
+    );
+    check(
+        "source: {type: rows, path: whole, incremental: true}\nsink: {type: store, table: t}\n",
+        &[
+            "1:48: a source of type `rows` cannot tell what has come since the last run: each run reads all that it is asked for; a `timescope` asks for one span of time after the other",
+        ],
+    );
+    check(
+        "timescope: day\nsource: {type: rows, path: a, incremental: true}\nsink: {type: store, table: t}\n",
+        &[
+            "2:44: the pipeline has a `timescope`, so that each run reads its own window; it cannot go on where the one before ended as well",
+        ],
+    );
+    let sink = "source: {type: rows, path: a}\nsink: {type: store, table: t, incremental: true}\n";
+    let said = said_of(sink, &Alone);
+    assert!(
+        said[0].starts_with("2:31: unknown key `incremental`"),
+        "{said:?}"
+    );
+    let pipeline = read_alone(
+        "source: {type: rows, path: a, incremental: true}\nsink: {type: store, table: t}\n",
+    );
+    let Work::Flow(flow) = pipeline.unwrap().work else {
+        panic!("it is a flow");
+    };
+    assert!(flow.incremental);
+    assert_eq!(Value::Object(flow.source.options), json!({"path": "a"}));
 }
 
 #[test]

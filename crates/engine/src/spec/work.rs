@@ -136,7 +136,15 @@ impl Reader<'_> {
             all.map(|(at, s)| (at.as_str(), s))
                 .chain(sinks.iter().map(|(at, s)| (at.as_str(), &s.0))),
         );
-        let source = source.and_then(|(at, map)| stages.stage(self, map, &at, Place::Source));
+        let mut incremental = false;
+        let source = source.and_then(|(at, mut map)| {
+            incremental = Stages::incremental(self, &mut map, &at);
+            let source = stages.stage(self, map, &at, Place::Source)?;
+            if incremental {
+                stages.check_incremental(self, &source, &at);
+            }
+            Some(source)
+        });
         let transforms: Vec<_> = transforms
             .into_iter()
             .map(|(at, map)| stages.stage(self, map, &at, Place::Transform))
@@ -153,6 +161,7 @@ impl Reader<'_> {
             source: source?,
             transforms: transforms.into_iter().collect::<Option<_>>()?,
             sinks: sinks.into_iter().collect::<Option<_>>()?,
+            incremental,
         };
         flow.name_stages();
         Some(flow)

@@ -164,6 +164,31 @@ pub(super) struct Errors {
     pub(super) retry: Option<Backoff>,
     /// How a run that the trigger started is tried again when it failed. Default: two more times, each after `1m` (`factor: 1`, `jitter: 0`, `max_delay: 1h`).
     pub(super) rerun: Option<Rerun>,
+    /// How much a server keeps of what cannot be delivered. What is more fails the run, so that nothing is lost.
+    pub(super) dead_letters: Option<DeadLetters>,
+    /// When a server tries a sink again that gave up.
+    pub(super) circuit: Option<Circuit>,
+}
+
+/// How much is kept of what cannot be delivered.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeadLetters {
+    /// Records. Default: 100000.
+    #[schemars(range(min = 1))]
+    pub(super) max_records: Option<u64>,
+    /// Bytes of them. Default: `256MiB`.
+    pub(super) max_bytes: Option<Bytes>,
+}
+
+/// When a sink that gave up is tried again: `first * 2^n`, at most `max`. What comes for it meanwhile goes behind what it gave up on.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Circuit {
+    /// The wait after it gave up. Default: `30s`.
+    pub(super) first: Option<DurationText>,
+    /// The longest wait. Default: `10m`.
+    pub(super) max: Option<DurationText>,
 }
 
 /// What becomes of a batch of which a stage rejects a record.

@@ -27,13 +27,13 @@ use model::settings::PluginSettings;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{Engine, Installed, LocalBus, Options, Ports, Stages, Target};
+use crate::{Durability, Engine, Installed, LocalBus, Options, Ports, Stages, Target};
 
 /// Everything outside the engine, and what happened there.
 #[derive(Debug)]
 pub(super) struct World {
     log: Mutex<Vec<String>>,
-    changed: Notify,
+    pub(super) changed: Notify,
     /// Calls that hold take a permit to go on.
     pub(super) hold: Semaphore,
     pub(super) time: AtomicU64,
@@ -67,13 +67,23 @@ impl World {
     }
 
     pub(super) fn engine_over(self: &Arc<Self>, options: Options, stages: Stages) -> Arc<Engine> {
+        self.engine_kept(options, stages, None)
+    }
+
+    /// One whose runs are kept.
+    pub(super) fn engine_kept(
+        self: &Arc<Self>,
+        options: Options,
+        stages: Stages,
+        durability: Option<Durability>,
+    ) -> Arc<Engine> {
         let ports = Ports {
             loader: Arc::new(Outside(Arc::clone(self))),
             components: Arc::new(Outside(Arc::clone(self))),
             valves: Arc::new(Outside(Arc::clone(self))),
             clock: Arc::new(Outside(Arc::clone(self))),
             fetch: Arc::new(Outside(Arc::clone(self))),
-            durability: None,
+            durability,
             stages,
             bus: Arc::new(LocalBus::new(Arc::new(Outside(Arc::clone(self))))),
         };
@@ -125,7 +135,12 @@ impl World {
     }
 
     pub(super) fn advance(&self, seconds: u64) {
-        self.time.fetch_add(seconds * 1000, Ordering::SeqCst);
+        self.advance_ms(seconds * 1000);
+    }
+
+    pub(super) fn advance_ms(&self, ms: u64) {
+        self.time.fetch_add(ms, Ordering::SeqCst);
+        self.changed.notify_waiters();
     }
 
     fn works(&self, what: &'static str) -> Result<(), StoreError> {

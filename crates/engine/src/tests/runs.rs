@@ -651,6 +651,7 @@ async fn what_cannot_be_opened_fails_with_its_place() {
             source: stage("in", source(1)),
             transforms: Vec::new(),
             sinks: vec![stage("out", json!({"open": {"invalid": "no such folder"}}))],
+            incremental: false,
         }),
     );
     let said = check(named.clone()).await;

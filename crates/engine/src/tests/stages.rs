@@ -27,13 +27,15 @@ use model::stage::{
 use serde_json::{Value, json};
 
 use super::fake::{World, world};
-use crate::{Engine, Options, RunOptions, Stages, Trigger, Which};
+use crate::{Durability, Engine, Options, RunOptions, Stages, Trigger, Which};
 
 /// What the stages did.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// What each sink took: the records' numbers, in order, and whether it was finished.
     pub(super) taken: Mutex<BTreeMap<String, (Vec<u64>, bool)>>,
+    /// The same, of all runs together: what is there for good.
+    pub(super) there: Mutex<BTreeMap<String, Vec<u64>>>,
     /// Keys of pushes.
     pub(super) keys: Mutex<Vec<String>>,
     /// Waits, in milliseconds.
@@ -51,6 +53,16 @@ impl Seen {
     pub(super) fn taken(&self, sink: &str) -> Vec<u64> {
         let all = self.taken.lock().unwrap();
         all.get(sink).map_or_else(Vec::new, |(n, _)| n.clone())
+    }
+
+    pub(super) fn there(&self, sink: &str) -> Vec<u64> {
+        let all = self.there.lock().unwrap();
+        all.get(sink).cloned().unwrap_or_default()
+    }
+
+    fn adds(&self, sink: &str, numbers: impl IntoIterator<Item = u64>) {
+        let mut all = self.there.lock().unwrap();
+        all.entry(sink.into()).or_default().extend(numbers);
     }
 
     pub(super) fn is_finished(&self, sink: &str) -> bool {
@@ -84,6 +96,8 @@ impl Seen {
 struct Test {
     seen: Arc<Seen>,
     world: Arc<World>,
+    /// Does its timer wait for the world's clock?
+    clocked: bool,
 }
 
 impl Kind for Test {
@@ -112,6 +126,9 @@ struct Counts {
 }
 
 impl SourceKind for Test {
+    fn goes_on(&self, _: &Value) -> bool {
+        true
+    }
     fn open(
         &self,
         opening: Opening,
@@ -124,7 +141,8 @@ impl SourceKind for Test {
             world: Arc::clone(&self.world),
             name: context.stage.to_string(),
             options,
-            next: 1,
+            // It is a number where it says where it is.
+            next: opening.cursor.map_or(1, |at| at.parse().unwrap()),
         };
         Box::pin(async { Ok(Box::new(reader) as Box<dyn Reader>) })
     }
@@ -160,7 +178,7 @@ impl Reader for Counts {
             }
             Ok(Pulled {
                 batch: batch(text),
-                cursor: None,
+                cursor: (self.options["cursors"] == true).then(|| self.next.to_string()),
                 done: self.next > count,
                 rejects,
             })
@@ -336,12 +354,33 @@ impl Writer for Takes {
                     reason: "not wanted".into(),
                 })
                 .collect();
+            if self
+                .test
+                .world
+                .broken
+                .lock()
+                .unwrap()
+                .contains(self.name.as_str())
+            {
+                return Err(Fault::Transient {
+                    message: "it is down".into(),
+                    retry_after_ms: None,
+                });
+            }
             self.test.seen.keys.lock().unwrap().push(key);
             let good = all.into_iter().filter(|n| !n.is_multiple_of(every));
+            let good: Vec<_> = good.collect();
+            if !self.is_whole() {
+                self.test.seen.adds(&self.name, good.iter().copied());
+            }
             let mut taken = self.test.seen.taken.lock().unwrap();
             taken.get_mut(&self.name).unwrap().0.extend(good);
             Ok(rejects)
         })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.options["whole"] == true
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Fault>> {
@@ -349,6 +388,10 @@ impl Writer for Takes {
             self.test
                 .seen
                 .fail(&format!("finish {}", self.name), &self.options["finish"])?;
+            if self.is_whole() {
+                let all = self.test.seen.taken(&self.name);
+                self.test.seen.adds(&self.name, all);
+            }
             self.test
                 .seen
                 .taken
@@ -380,8 +423,28 @@ impl References for Test {
     }
 }
 
+impl World {
+    /// Waits until the clock has moved on by so much.
+    async fn passed(&self, span: Duration) {
+        let ms = u64::try_from(span.as_millis()).unwrap();
+        let until = self.time.load(Ordering::SeqCst) + ms.max(1);
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.time.load(Ordering::SeqCst) >= until {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
 impl Timer for Test {
     fn wait(&self, span: Duration) -> BoxFuture<'static, ()> {
+        if self.clocked {
+            let world = Arc::clone(&self.world);
+            return Box::pin(async move { world.passed(span).await });
+        }
         self.seen.waits.lock().unwrap().push(span.as_millis());
         Box::pin(tokio::task::yield_now())
     }
@@ -406,14 +469,24 @@ pub(super) fn bench() -> Bench {
 }
 
 pub(super) fn bench_with(runs: RunOptions) -> Bench {
+    bench_over(&world(), &Arc::default(), runs, None)
+}
+
+/// One in a world that is there, where runs are kept if there is a place for that.
+pub(super) fn bench_over(
+    world: &Arc<World>,
+    seen: &Arc<Seen>,
+    runs: RunOptions,
+    durability: Option<Durability>,
+) -> Bench {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::SeqCst);
     let work = std::env::temp_dir().join(format!("weir-runs-{}-{number}", std::process::id()));
-    let world = world();
-    let seen = Arc::new(Seen::default());
+    let (world, seen) = (Arc::clone(world), Arc::clone(seen));
     let test = Arc::new(Test {
         seen: Arc::clone(&seen),
         world: Arc::clone(&world),
+        clocked: durability.is_some(),
     });
     let stages = Stages {
         natives: Natives {
@@ -435,7 +508,7 @@ pub(super) fn bench_with(runs: RunOptions) -> Bench {
         runs,
         ..Options::default()
     };
-    let engine = world.engine_over(options, stages);
+    let engine = world.engine_kept(options, stages, durability);
     Bench {
         world,
         seen,
@@ -502,6 +575,7 @@ pub(super) fn flow(source: Value, transforms: &[Value], sinks: &[Value]) -> Pipe
             source: stage("source", source),
             transforms: named("t", transforms),
             sinks: named("s", sinks),
+            incremental: false,
         }),
     )
 }

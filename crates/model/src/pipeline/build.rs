@@ -22,6 +22,7 @@ pub fn etl(
         source,
         transforms: transforms.into_iter().collect(),
         sinks: sinks.into_iter().collect(),
+        incremental: false,
     };
     flow.name_stages();
     pipeline(id, Work::Flow(flow))

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Answer, Checkpoint, Moment, NewLetter, NewRun, Room, RunChange};
+use super::{Answer, Checkpoint, LetterId, Moment, NewLetter, NewRun, Redriven, Room, RunChange};
+use crate::id::PipelineId;
 use crate::run::RunId;
 
 /// How often a job is tried unless it says otherwise.
@@ -230,8 +231,14 @@ pub struct Commit {
     pub runs: Vec<RunChange>,
     /// How far its pipelines are.
     pub checkpoints: Vec<Checkpoint>,
+    /// Checkpoints that are needed no more, each by its pipeline and name.
+    pub forgotten: Vec<(PipelineId, String)>,
     /// What could not be delivered.
     pub letters: Vec<NewLetter>,
+    /// What became of dead letters that the job has taken.
+    pub redriven: Vec<(LetterId, Redriven)>,
+    /// Runs that are asked for, unless they were before.
+    pub submissions: Vec<Submission>,
     /// How much each pipeline may keep of those; more is refused with [`super::Failure::Full`], and nothing is written. None: no bound.
     pub room: Option<Room>,
 }
@@ -309,6 +316,8 @@ pub trait Jobs {
     ) -> Answer<JobState>;
     /// Cancels the job of a run. If it has not begun, the run becomes `change`.
     fn cancel(&self, change: RunChange, now: Moment) -> Answer<Cancel>;
+    /// Makes the job of a run that waits for its time due at this moment, if that is sooner; false: it does not wait.
+    fn hasten(&self, run: RunId, at: Moment) -> Answer<bool>;
     /// Ends all leases of an owner that is known to have ended, so that its jobs can be rescued at once; how many there were.
     fn forsake(&self, owner: String, now: Moment) -> Answer<u64>;
     /// The job of a run.

@@ -60,6 +60,8 @@ pub struct NewLetter {
     pub attempts: u32,
     /// The record as it came in, byte for byte.
     pub original: Bytes,
+    /// Did a sink give up on it, that may take it later? Those are tried again by themselves, in order. Else it was rejected.
+    pub undelivered: bool,
     /// When.
     pub at: Moment,
 }
@@ -86,8 +88,41 @@ pub struct LetterFilter {
     pub stage: Option<String>,
     /// In this state.
     pub state: Option<LetterState>,
+    /// Given up on, or rejected.
+    pub undelivered: Option<bool>,
+    /// Just this one.
+    pub id: Option<LetterId>,
     /// Only after this one: where the page before ended.
     pub after: Option<LetterId>,
+}
+
+impl LetterFilter {
+    /// All of a pipeline.
+    #[must_use]
+    pub fn of(pipeline: PipelineId) -> Self {
+        Self {
+            pipeline,
+            stage: None,
+            state: None,
+            undelivered: None,
+            id: None,
+            after: None,
+        }
+    }
+}
+
+/// The dead letters of a stage that are not dealt with.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Waiting {
+    /// The stage.
+    pub stage: String,
+    /// Those a sink gave up on, or those that were rejected.
+    pub undelivered: bool,
+    /// How many.
+    pub letters: u64,
+    /// When the first of them came.
+    #[serde(rename = "since_ms")]
+    pub since: Moment,
 }
 
 /// What became of a dead letter that was tried again.
@@ -97,6 +132,11 @@ pub enum Redriven {
     Resolved,
     /// It was tried, and waits again.
     Failed {
+        /// Why.
+        reason: String,
+    },
+    /// It was tried, and was rejected: it waits for somebody, and is not tried again by itself.
+    Rejected {
         /// Why.
         reason: String,
     },
@@ -136,14 +176,14 @@ pub trait Letters {
     fn letters(&self, filter: LetterFilter, limit: u32) -> Answer<Vec<Letter>>;
     /// One of them.
     fn letter(&self, id: LetterId) -> Answer<Option<Letter>>;
+    /// What is not dealt with of a pipeline, by stage.
+    fn letters_waiting(&self, pipeline: PipelineId) -> Answer<Vec<Waiting>>;
     /// How much a pipeline keeps.
     fn letters_kept(&self, pipeline: PipelineId) -> Answer<Room>;
     /// Changes the record of one that waits, or with none takes the change back. False: there is none, or it does not wait.
     fn edit_letter(&self, id: LetterId, record: Option<Bytes>) -> Answer<bool>;
-    /// Takes those that wait, in the order they came, to try them again; and those that a job took which was lost.
+    /// Takes those that wait, in the order they came, to try them again; and those that a job took which was lost. What became of them is said with [`super::Commit`].
     fn take_letters(&self, fence: Fence, filter: LetterFilter, limit: u32) -> Answer<Vec<Letter>>;
-    /// Says what became of letters that were taken under this fence.
-    fn redriven(&self, fence: Fence, letters: Vec<(LetterId, Redriven)>) -> Answer<()>;
     /// Forgets dead letters, the oldest first, at most `most` and [`super::MOST_ROWS`]; how many it were.
     fn purge_letters(&self, purge: Purge, most: u32) -> Answer<u32>;
 }

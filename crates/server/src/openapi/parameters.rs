@@ -39,6 +39,7 @@ pub(super) fn of(route: &Route, path: &str) -> Vec<Value> {
             all.push(query("topic", what, topics));
             all.extend(last_event());
         }
+        Op::ListLetters | Op::PurgeLetters => all.extend(of_letters(route.op)),
         Op::LiveRecords => all.extend(last_event()),
         Op::RecentRecords => {
             let limit = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 20});
@@ -71,6 +72,25 @@ fn last_event() -> [Value; 2] {
     ]
 }
 
+fn of_letters(op: Op) -> Vec<Value> {
+    let text = || json!({"type": "string"});
+    let states = json!({"enum": ["waiting", "taken", "resolved"]});
+    let mut all = vec![
+        query("stage", "Only those of this stage.", text()),
+        query("state", "Only those in this state.", states),
+    ];
+    if op == Op::PurgeLetters {
+        let time = json!({"type": "string", "format": "date-time"});
+        all.push(query("before", "Only those that came before.", time));
+        return all;
+    }
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": 500, "default": 50});
+    all.push(query("limit", "How many.", limit));
+    let after = json!({"type": "integer", "minimum": 0});
+    all.push(query("after", "`next` of the page before.", after));
+    all
+}
+
 fn of_runs() -> [Value; 5] {
     let text = || json!({"type": "string"});
     let states =
@@ -93,6 +113,8 @@ fn query(name: &str, description: &str, schema: Value) -> Value {
 
 fn in_path(path: &str, name: &str) -> &'static str {
     match name {
+        "n" if path.contains("/dead-letters/") => "A dead letter's id.",
+        "n" if path.contains("/checkpoints/") => "A checkpoint's name.",
         "n" => "The number of a version, from 1.",
         "id" if path.contains("/pipelines/{id}") => "A pipeline's id.",
         "id" if path.contains("/runs/{id}") => "A run's id.",

@@ -15,6 +15,7 @@ pub(super) fn all() -> Map<String, Value> {
         allowed(),
         plugins(),
         data::pipelines(),
+        data::delivery(),
         data::runs(),
         data::records(),
     ] {

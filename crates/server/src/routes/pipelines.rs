@@ -1,5 +1,6 @@
 //! Pipelines: registered, replaced, removed, listed, checked. How they look is `view`'s business, running them `start`'s.
 
+pub(super) mod letters;
 pub(super) mod live;
 pub(super) mod start;
 mod view;
@@ -93,7 +94,11 @@ async fn shown(call: &Call, listed: &Listed) -> Answer {
     let now = call.app.config.clock.now();
     let whole = view::whole(listed, &call.app.engine, now).await;
     let whole = whole.map_err(|e| rescue::durable(&e))?;
-    Ok(answer(whole.to_string()))
+    let Some(registered) = &listed.registered else {
+        return Ok(answer(whole.to_string()));
+    };
+    let delivery = letters::delivery(call, &registered.pipeline.id).await?;
+    Ok(answer(letters::with(whole, delivery).to_string()))
 }
 
 /// `POST /api/v1/pipelines/{id}/pause` and `/resume`.

@@ -192,6 +192,7 @@ fn names_plugin(pipeline: &Pipeline) -> bool {
             source,
             transforms,
             sinks,
+            incremental: _,
         }) => {
             let mut stages = std::iter::once(source).chain(transforms).chain(sinks);
             stages.any(|stage| matches!(stage.kind, StageKind::Plugin { .. }))

@@ -182,6 +182,10 @@ impl Kind for FileSource {
 }
 
 impl SourceKind for FileSource {
+    fn goes_on(&self, _: &Value) -> bool {
+        true
+    }
+
     fn open(
         &self,
         opening: Opening,

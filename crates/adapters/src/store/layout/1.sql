@@ -97,6 +97,7 @@ CREATE TABLE letters (
     reason {text} NOT NULL,
     attempts {int} NOT NULL,
     original {bytes} NOT NULL,
+    undelivered {int} NOT NULL,
     edited {bytes},
     bytes {int} NOT NULL,
     state {text} NOT NULL,

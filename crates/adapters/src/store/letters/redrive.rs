@@ -29,24 +29,27 @@ pub(super) async fn take(
     Ok(letters)
 }
 
-/// Says what became of them.
-pub(super) async fn redriven(
+/// Says what became of them. The job is held.
+pub(in crate::store) async fn redriven(
     tx: &mut dyn Tx,
     fence: Fence,
     letters: &[(LetterId, Redriven)],
 ) -> Result<(), Halt> {
-    holds(tx, fence).await?;
     for (id, outcome) in letters {
         let (state, reason, tried) = match outcome {
             Redriven::Resolved => (LetterState::Resolved, None, true),
-            Redriven::Failed { reason } => (LetterState::Waiting, Some(reason), true),
+            Redriven::Failed { reason } | Redriven::Rejected { reason } => {
+                (LetterState::Waiting, Some(reason), true)
+            }
             Redriven::Untried => (LetterState::Waiting, None, false),
         };
+        let rejected = matches!(outcome, Redriven::Rejected { .. });
         let done = touched(
             tx,
-            "UPDATE letters SET state = $4, reason = coalesce($5, reason), attempts = attempts + $6
+            "UPDATE letters SET state = $4, reason = coalesce($5, reason), attempts = attempts + $6,
+                 undelivered = CASE WHEN $7 = 1 THEN 0 ELSE undelivered END
              WHERE id = $1 AND taken_by = $2 AND taken_fence = $3 AND state = 'taken' RETURNING 1",
-            &values![id.0, fence.job.0, fence.number, state, reason, tried],
+            &values![id.0, fence.job.0, fence.number, state, reason, tried, rejected],
         )
         .await?;
         if !done {

@@ -27,16 +27,11 @@ pub(super) async fn fences_keep_out_who_was_rescued(store: Shared) {
         .settle(slow.fence, Outcome::Completed, commit, at(51))
         .await;
     assert_eq!(late, Err(Failure::Lost));
-    let filter = LetterFilter {
-        pipeline: pipeline("p"),
-        stage: None,
-        state: None,
-        after: None,
-    };
+    let filter = LetterFilter::of(pipeline("p"));
     let late = store.take_letters(slow.fence, filter, 1).await;
     assert_eq!(late, Err(Failure::Lost));
     assert_eq!(
-        store.redriven(slow.fence, Vec::new()).await,
+        store.commit(slow.fence, Commit::default()).await,
         Err(Failure::Lost)
     );
     let both = store

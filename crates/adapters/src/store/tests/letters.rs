@@ -15,6 +15,7 @@ fn letter(number: u64, stage: &str) -> NewLetter {
         attempts: 3,
         // Not text, as it may be.
         original: Bytes::from(format!("{number}\0\u{ff}").into_bytes()),
+        undelivered: stage == "b",
         at: at(i64::try_from(number).unwrap()),
     }
 }
@@ -27,11 +28,13 @@ fn commit(letters: Vec<NewLetter>) -> Commit {
 }
 
 fn all() -> LetterFilter {
-    LetterFilter {
-        pipeline: pipeline("p"),
-        stage: None,
-        state: None,
-        after: None,
+    LetterFilter::of(pipeline("p"))
+}
+
+fn told(redriven: Vec<(LetterId, Redriven)>) -> Commit {
+    Commit {
+        redriven,
+        ..Commit::default()
     }
 }
 
@@ -104,10 +107,10 @@ pub(super) async fn letters_are_found_and_edited(store: Shared) {
     assert_eq!(numbers(&found), [1, 2, 3, 4, 5, 6]);
     assert_eq!(found[2].new, letter(3, "a"));
     let of = |stage: Option<&str>, state, after: Option<usize>| LetterFilter {
-        pipeline: pipeline("p"),
         stage: stage.map(Into::into),
         state,
         after: after.map(|at| found[at].id),
+        ..all()
     };
     assert_eq!(list(&store, of(Some("b"), None, None)).await, [2, 4, 6]);
     assert_eq!(list(&store, of(Some("b"), None, Some(1))).await, [4, 6]);
@@ -149,13 +152,13 @@ pub(super) async fn letters_are_tried_again_in_order(store: Shared) {
         (taken[0].id, Redriven::Resolved),
         (rest[0].id, Redriven::Resolved),
     ];
-    let refused = store.redriven(first, wrong).await;
+    let refused = store.commit(first, told(wrong)).await;
     assert!(matches!(refused, Err(Failure::Conflict(said)) if said.contains("not with this job")));
     let failed = Redriven::Failed {
         reason: "still no such column".into(),
     };
     let outcomes = vec![(taken[0].id, Redriven::Resolved), (taken[1].id, failed)];
-    store.redriven(first, outcomes).await.unwrap();
+    store.commit(first, told(outcomes)).await.unwrap();
     let one_now = store.letter(taken[0].id).await.unwrap().unwrap();
     assert_eq!(
         (one_now.state, one_now.new.attempts),
@@ -164,17 +167,37 @@ pub(super) async fn letters_are_tried_again_in_order(store: Shared) {
     let three = store.letter(taken[1].id).await.unwrap().unwrap();
     assert_eq!((three.state, three.new.attempts), (LetterState::Waiting, 4));
     assert_eq!(three.new.reason, "still no such column");
+    // What is rejected is not tried again by itself.
+    let count = async |undelivered| {
+        let all = store.letters_waiting(pipeline("p")).await.unwrap();
+        let waiting = all.iter().find(|w| w.undelivered == undelivered);
+        waiting.map(|w| (w.stage.clone(), w.letters, w.since))
+    };
+    assert_eq!(count(true).await, Some(("b".into(), 3, at(2))));
+    let rejected = Redriven::Rejected {
+        reason: "not wanted".into(),
+    };
+    let two = vec![(rest[0].id, rejected)];
+    store.commit(second, told(two)).await.unwrap();
+    assert_eq!(count(true).await, Some(("b".into(), 2, at(4))));
+    let only = LetterFilter {
+        id: Some(rest[0].id),
+        undelivered: Some(false),
+        ..all()
+    };
+    let taken = store.take_letters(second, only, 5).await.unwrap();
+    assert_eq!(numbers(&taken), [2]);
     // Of a job that is over, or lost, others may take what it had not dealt with.
     let untried = vec![(rest[0].id, Redriven::Untried)];
-    store.redriven(second, untried).await.unwrap();
+    store.commit(second, told(untried)).await.unwrap();
     let done = store.settle(second, Outcome::Completed, Commit::default(), at(2));
     done.await.unwrap();
     let again = store.take_letters(first, all(), 100).await.unwrap();
     assert_eq!(numbers(&again), [2, 3, 4, 5, 6]);
-    assert_eq!(again[0].new.attempts, 3);
+    assert_eq!((again[0].new.attempts, again[1].new.attempts), (4, 4));
     let rescuer = one(&store, "c", 31).await.fence;
     let lost = store
-        .redriven(first, vec![(again[0].id, Redriven::Resolved)])
+        .commit(first, told(vec![(again[0].id, Redriven::Resolved)]))
         .await;
     assert_eq!(lost, Err(Failure::Lost));
     let again = store.take_letters(rescuer, all(), 100).await.unwrap();

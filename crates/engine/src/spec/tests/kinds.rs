@@ -64,6 +64,10 @@ impl Kind for Rows {
 }
 
 impl SourceKind for Rows {
+    fn goes_on(&self, options: &Value) -> bool {
+        options["path"] != "whole"
+    }
+
     fn open(&self, _: Opening, _: Context) -> BoxFuture<'static, Result<Box<dyn Reader>, Fault>> {
         never()
     }

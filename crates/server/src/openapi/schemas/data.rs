@@ -41,6 +41,8 @@ pub(super) fn pipelines() -> Value {
             }))),
         })),
         "DataPipeline": {"allOf": [to("DataPipelineSummary"), object(&["parameters", "next_ticks_ms", "source"], json!({
+            "circuits": {"type": "array", "items": to("Circuit"), "description": "Sinks that gave up, where the pipeline is asked for alone."},
+            "dead_letters": {"type": "array", "items": to("WaitingLetters"), "description": "What is not dealt with, likewise."},
             "next_ticks_ms": {"type": "array", "items": number(), "description": "When the crontab line of its trigger is due next, without jitter. Nothing for other triggers, and while it is paused."},
             "parameters": {"type": "array", "items": object(&["name", "schema", "required"], json!({
                 "name": text(), "schema": {"type": "object"}, "required": {"type": "boolean"}, "default": true,
@@ -83,6 +85,69 @@ pub(super) fn pipelines() -> Value {
     })
 }
 
+/// What could not be delivered, and how far pipelines are.
+pub(super) fn delivery() -> Value {
+    json!({
+        "Circuit": object(&["sink", "state", "letters", "since_ms", "attempts"], json!({
+            "sink": text(),
+            "state": {"enum": ["open", "half_open"], "description": "open: it is given nothing until `again_at_ms`; half_open: what it gave up on is being tried."},
+            "letters": number(),
+            "since_ms": number(),
+            "attempts": {"type": "integer", "minimum": 0, "description": "How often it was tried in vain."},
+            "again_at_ms": or_null(number()),
+            "run": {"type": ["string", "null"], "description": "The run that tries it."},
+        })),
+        "WaitingLetters": object(&["stage", "undelivered", "letters", "since_ms"], json!({
+            "stage": text(),
+            "undelivered": {"type": "boolean", "description": "true: a sink gave up on them, and they are tried again by themselves; false: they were rejected."},
+            "letters": number(),
+            "since_ms": number(),
+        })),
+        "Checkpoint": object(&["name", "cursor", "sinks", "run", "records", "at_ms"], json!({
+            "name": {"type": "string", "description": "`source`: incremental runs go on from it; `run:<id>`: a later attempt at this run does."},
+            "cursor": {"type": ["string", "null"], "description": "Where the source goes on, in its own words."},
+            "sinks": {"type": "object", "description": "By name, the sinks that are past it: by how many records, or finished.", "additionalProperties": {"type": "object"}},
+            "run": text(),
+            "records": number(),
+            "at_ms": number(),
+        })),
+        "CheckpointList": object(&["checkpoints"], json!({"checkpoints": list("Checkpoint")})),
+        "DeadLetter": object(&["id", "stage", "number", "reason", "undelivered", "attempts", "state", "run", "at_ms", "bytes", "edited"], json!({
+            "id": number(),
+            "stage": text(),
+            "number": {"type": "integer", "minimum": 1, "description": "Its number at the stage, in the attempt at the run; of a source its place in the input."},
+            "reason": text(),
+            "undelivered": {"type": "boolean", "description": "Did a sink give up on it, so that it is tried again by itself? Else it was rejected."},
+            "attempts": number(),
+            "state": {"enum": ["waiting", "taken", "resolved"]},
+            "run": text(),
+            "at_ms": number(),
+            "bytes": number(),
+            "edited": {"type": "boolean"},
+            "record": {"type": ["string", "null"], "description": "The record as it came in; in lists the first 1 KiB. Null where it is no text."},
+            "cut": {"type": "boolean", "description": "In lists: is there more of it?"},
+            "base64": {"type": ["string", "null"], "description": "Of one alone: its bytes, where they are no text."},
+            "edited_record": {"type": ["string", "null"], "description": "Of one alone: what is tried in its place."},
+        })),
+        "DeadLetterList": object(&["letters", "next", "waiting"], json!({
+            "letters": list("DeadLetter"),
+            "next": or_null(number()),
+            "waiting": list("WaitingLetters"),
+        })),
+        "Record": {"description": "One JSON document; null: the original."},
+        "Purged": object(&["forgotten"], json!({"forgotten": number()})),
+        "RedriveForm": {
+            "type": "object",
+            "properties": {
+                "stage": {"type": ["string", "null"], "description": "Only those of this stage."},
+                "ids": {"type": "array", "items": {"type": "integer"}, "maxItems": 1000, "description": "Just these; none: all that wait."},
+            },
+            "additionalProperties": false,
+        },
+        "Redriving": object(&["runs"], json!({"runs": {"type": "array", "items": text()}})),
+    })
+}
+
 /// What is known of runs.
 pub(super) fn runs() -> Value {
     let texts = || json!({"type": "array", "items": text()});
@@ -106,7 +171,7 @@ pub(super) fn runs() -> Value {
             "id": text(),
             "pipeline": text(),
             "version": number(),
-            "started_by": {"enum": ["manual", "backfill", "composition", "schedule", "after"]},
+            "started_by": {"enum": ["manual", "backfill", "composition", "schedule", "after", "redrive"]},
             "parent": text(),
             "children": texts(),
             "members": {"type": "array", "maxItems": 16, "items": object(&["id", "pipeline", "state", "duration_ms", "stages"], json!({
