@@ -76,6 +76,8 @@ mod pipelines_remote;
 mod reload;
 #[path = "e2e/remote.rs"]
 mod remote;
+#[path = "e2e/replay.rs"]
+mod replay;
 #[path = "e2e/run.rs"]
 mod run;
 #[path = "e2e/soak.rs"]
@@ -90,3 +92,5 @@ mod two_servers;
 mod valves;
 #[path = "e2e/watch.rs"]
 mod watch;
+#[path = "e2e/webhooks.rs"]
+mod webhooks;

@@ -58,6 +58,7 @@ fn context(folder: &Path) -> Context {
         secrets: Arc::default(),
         progress: Arc::default(),
         notes: Arc::new(model::stage::Unheard),
+        raw: None,
     }
 }
 

@@ -64,6 +64,7 @@ fn context() -> Context {
         secrets: Arc::default(),
         progress: Arc::default(),
         notes: Arc::new(model::stage::Unheard),
+        raw: None,
     }
 }
 

@@ -92,6 +92,7 @@ async fn a_source_waits_by_the_timer_of_its_host() {
         secrets: Arc::default(),
         progress: Arc::default(),
         notes: Arc::new(Unheard),
+        raw: None,
     };
     let mut reader = http.open(opening, context).await.unwrap();
     let most = Most {

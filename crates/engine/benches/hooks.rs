@@ -101,6 +101,7 @@ fn engine() -> Arc<Engine> {
         bus: Arc::new(LocalBus::new(Arc::new(Nothing))),
         fetch: Arc::new(Nothing),
         durability: None,
+        raw: None,
         stages: engine::Stages::none(std::env::temp_dir()),
     };
     Engine::new(ports, Options::default())

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use model::id::PipelineId;
-use model::run::{RunId, RunRecord, RunState};
+use model::run::{RunId, RunRecord, RunState, Started};
 use model::store::{Cancel, Failure, Fence, NewJob, NewRun, RunChange, Store, Submission};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
@@ -89,6 +89,29 @@ impl Durable {
         put.await
     }
 
+    /// The queue of runs that are started so.
+    fn queue_of(&self, started_by: Started) -> String {
+        match started_by {
+            Started::Webhook | Started::Replay => self.own_queue(),
+            _ => QUEUE.into(),
+        }
+    }
+
+    /// The queue of runs that only this server can carry out, since they read what it keeps.
+    pub(crate) fn own_queue(&self) -> String {
+        format!("{QUEUE}@{}", self.owner)
+    }
+
+    /// The name of checkpoints in what this server keeps.
+    pub(crate) fn own_cursor(&self) -> String {
+        format!("raw@{}", self.owner)
+    }
+
+    /// Something may be claimed.
+    pub(crate) fn poke(&self) {
+        self.poke.notify_one();
+    }
+
     /// What this server holds of a run; none: nothing, or not any more.
     pub(crate) fn held(&self, run: &RunId) -> Option<Held> {
         lock(&self.held).get(run).copied().filter(|held| !held.lost)
@@ -128,7 +151,8 @@ impl Engine {
         let place = self.place()?;
         let now = self.ports.clock.now();
         let record = self.new_record(&job, trigger.started_by, None, now);
-        let submission = submission(&record, &job, trigger, now.into());
+        let queue = durable.queue_of(trigger.started_by);
+        let submission = submission(&record, &job, trigger, queue, now.into());
         let entry = Entry::new(record, Arc::clone(&self.ports.clock), Stand::Alone(place));
         // Known before it can be claimed.
         self.runs.book.add(&entry);
@@ -189,6 +213,7 @@ pub(crate) fn submission(
     record: &RunRecord,
     job: &Job,
     trigger: &Trigger,
+    queue: String,
     now: model::store::Moment,
 ) -> Submission {
     let args = Args {
@@ -210,7 +235,7 @@ pub(crate) fn submission(
             record: text(record),
         },
         job: NewJob {
-            queue: QUEUE.into(),
+            queue,
             key: None,
             priority: trigger.priority,
             at: trigger.not_before.map_or(now, Into::into),

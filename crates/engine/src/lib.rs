@@ -29,7 +29,9 @@ pub mod parameters;
 mod parts;
 mod pipelines;
 mod quarantine;
+mod raw;
 mod registry;
+mod replay;
 mod run;
 mod runs;
 pub mod schedule;
@@ -75,6 +77,7 @@ use metrics::{Loads, Scrape};
 use pipelines::Pipelines;
 use runs::Runs;
 use supervision::Supervisor;
+use webhooks::Inboxes;
 
 pub use bus::LocalBus;
 pub use catalog::Target;
@@ -89,13 +92,16 @@ pub use hooks::{HookStatus, PointStatus, Step};
 pub use live::Recent;
 pub use options::{Keep, Options, Ports, Quarantine, RunOptions, Stages, Supervision};
 pub use pipelines::{PipelineVersion, RegisterError, Registered};
+pub use raw::{Raw, RawKeep};
 pub use registry::{CapabilityStatus, ProviderStatus};
-pub use run::{Feed, LetterFeed};
+pub use replay::{Diff, Replay, ReplayError, Sample, Side};
+pub use run::{Feed, Kept, LetterFeed};
 pub use runs::{Backfill, BackfillError, Follow, SubmitError, Trigger, Which};
 pub use status::{
     CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason, Waiting,
 };
 pub use supervision::RestartStatus;
+pub use webhooks::{Inbox, WebhookError};
 
 /// The engine: one a host. Its futures need a tokio runtime.
 #[derive(Debug)]
@@ -128,6 +134,8 @@ pub struct Engine {
     live: Live,
     runs: Runs,
     durable: Option<Arc<Durable>>,
+    /// Webhooks of the registered pipelines.
+    inboxes: Inboxes,
     run_meters: Arc<RunMeters>,
     ready: AtomicBool,
     closing: AtomicBool,
@@ -206,6 +214,7 @@ impl Engine {
             pipelines: Pipelines::default(),
             live: Live::default(),
             durable: ports.durability.clone().map(Durable::new).map(Arc::new),
+            inboxes: Inboxes::default(),
             runs,
             run_meters,
             turns: Turns::new(options.load_parallel),

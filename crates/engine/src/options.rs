@@ -18,6 +18,7 @@ use model::settings::WrittenSettings;
 use model::stage::{Convert, Natives};
 
 use crate::durable::Durability;
+use crate::raw::Raw;
 
 /// The outside world, as the engine uses it.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub struct Ports {
     pub stages: Stages,
     /// Where runs are kept that are to outlive the server; none: they are remembered in memory, and triggers start nothing.
     pub durability: Option<Durability>,
+    /// Where payloads are kept as they came; none: nowhere, and there are no webhooks.
+    pub raw: Option<Raw>,
 }
 
 /// What runs of pipelines work with.

@@ -166,13 +166,20 @@ impl Engine {
             Some(durable) => Some(durable.number_of(&pipeline.id, source, at).await?),
             None => None,
         };
-        self.pipelines.put(pipeline, source, number, expects, at)
+        let id = pipeline.id.clone();
+        let version = self.pipelines.put(pipeline, source, number, expects, at)?;
+        self.set_inbox(&id);
+        Ok(version)
     }
 
     /// Takes a pipeline out; was it there? Its versions stay known, and runs under way go on.
     pub fn remove(&self, id: &PipelineId) -> bool {
-        let mut all = lock(&self.pipelines.0);
-        all.get_mut(id).is_some_and(|k| k.current.take().is_some())
+        let was_there = {
+            let mut all = lock(&self.pipelines.0);
+            all.get_mut(id).is_some_and(|k| k.current.take().is_some())
+        };
+        self.set_inbox(id);
+        was_there
     }
 
     /// A registered pipeline.

@@ -5,6 +5,7 @@ mod compose;
 pub(crate) mod condition;
 pub(crate) mod feed;
 mod flow;
+mod keep;
 mod keeping;
 mod ledger;
 mod letters;
@@ -20,6 +21,7 @@ mod route;
 mod sink;
 mod source;
 mod spill;
+pub(crate) mod tee;
 mod tell;
 mod work;
 
@@ -33,7 +35,8 @@ use model::run::{Covered, Part, RunRecord, RunState, Started};
 use serde_json::{Map, Value, json};
 use tracing::Instrument as _;
 
-pub use self::feed::{Feed, LetterFeed};
+pub use self::feed::{Feed, Kept, LetterFeed};
+use self::tee::Tee;
 use crate::Engine;
 use crate::hooks::step;
 use crate::pipelines::validate::refusal;
@@ -60,6 +63,8 @@ pub(crate) struct Job {
     pub(crate) incremental: bool,
     /// What it reads.
     pub(crate) feed: Feed,
+    /// Keeps what would go to sinks that are not opened.
+    pub(crate) tee: Option<Arc<Tee>>,
 }
 
 /// Why a run did not come to its end: what happened first, then what that was part of.
@@ -278,6 +283,9 @@ impl Engine {
             self.end_run(entry, &record);
             if record.started_by != Started::Redrive {
                 Box::pin(self.start_those_after(&record)).await;
+            }
+            if record.started_by == Started::Webhook {
+                Box::pin(self.take_the_rest(&record)).await;
             }
         }
         let counts = Counts::of(&record);

@@ -237,6 +237,7 @@ impl Engine {
             scope: pipeline.timescope.clone(),
             incremental: self.goes_on(&pipeline, version, trigger),
             feed: trigger.feed.clone(),
+            tee: None,
             pipeline,
         })
     }
@@ -343,6 +344,8 @@ impl Engine {
     pub(crate) fn end_run(&self, entry: &Entry, run: &RunRecord) {
         self.runs.book.over(&entry.id);
         entry.end(run);
+        // Also one that was cancelled before it began.
+        self.no_longer_gathers(&run.pipeline, &run.id);
     }
 
     /// A run as it is now; none: there is none, or it is forgotten.

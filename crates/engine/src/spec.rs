@@ -30,6 +30,7 @@ pub use problems::Problem;
 pub use schema::schema;
 pub(crate) use sentences::Checker;
 pub use stages::check_options;
+pub(crate) use work::is_inbox;
 
 /// Most bytes of a spec.
 pub const MAX_BYTES: usize = 1 << 20;

@@ -101,6 +101,22 @@ pub(crate) fn needs_reference(text: &str) -> Result<(), String> {
     Err("a reference is needed, `${env:NAME}` or `${file:path}`: whoever sees a spec sees what stands in it".into())
 }
 
+/// A text with its references filled in, and no templates. May read files.
+///
+/// # Errors
+/// A sentence with the name of what has no value, never with a value.
+pub(crate) fn resolved(text: &str, references: &dyn References) -> Result<String, String> {
+    let mut filled = String::new();
+    for piece in pieces(text)? {
+        match piece {
+            Piece::Text(text) => filled.push_str(text),
+            Piece::Reference(reference) => filled.push_str(&references.get(reference)?),
+            Piece::Expression(_) => return Err("templates cannot stand here".into()),
+        }
+    }
+    Ok(filled)
+}
+
 fn check_text(text: &str, parameters: &[Parameter], has_timescope: bool) -> Result<(), String> {
     for piece in pieces(text)? {
         if let Piece::Expression(expression) = piece {

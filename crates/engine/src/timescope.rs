@@ -116,6 +116,20 @@ pub fn written_span(start: &str, end: &str, zone_name: &str) -> Result<Timescope
     }
 }
 
+/// The moment that a text names: one of RFC 3339, or the beginning of a day, month and so on in UTC.
+///
+/// # Errors
+/// A sentence: what was given, and what is allowed.
+pub fn beginning(text: &str) -> Result<SystemTime, String> {
+    point(text, "UTC").map(|point| point.start().into())
+}
+
+/// A moment as RFC 3339, in UTC.
+#[must_use]
+pub fn shown(at: SystemTime) -> String {
+    instant(at).map_or_else(|_| String::new(), |at| at.to_string())
+}
+
 /// The zone of this IANA name.
 pub(crate) fn zone(name: &str) -> Result<TimeZone, String> {
     TimeZone::get(name).map_err(|_| {

@@ -1,6 +1,8 @@
 //! Bronze: payloads as they were received, kept before anything else touches them. The words, and the port of the log that keeps them. How it lies on disk is the
 //! adapter's business, and when it is sealed, uploaded and swept the engine's.
 
+mod payloads;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +11,23 @@ use bytes::Bytes;
 use crate::BoxFuture;
 use crate::data::Most;
 use crate::id::PipelineId;
+
+pub use payloads::{InboxCursor, KeptInput, Payloads};
+
+/// The header of a payload that a stage asked for, with the stage's name: what came by itself, to a webhook, has none.
+pub const OF_STAGE: &str = "weir-stage";
+/// The header with the run that asked for it.
+pub const RUN: &str = "weir-run";
+/// The header with the place of a part in what was asked for, from 0: large answers are kept in several.
+pub const PART: &str = "weir-part";
+/// The header of the last part.
+pub const END: &str = "weir-end";
+/// The header with an answer's status.
+pub const STATUS: &str = "weir-status";
+/// The header with what was asked, without secrets.
+pub const URL: &str = "weir-url";
+/// The header of a payload in whose place hooks put another one, which comes right after it.
+pub const REPLACED: &str = "weir-replaced";
 
 /// A payload as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +38,21 @@ pub struct RawRecord {
     pub received_ms: u64,
     /// Its bytes; none are fine.
     pub bytes: Bytes,
+}
+
+impl RawRecord {
+    /// The first value of a header, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let mut all = self.headers.iter();
+        all.find(|(n, _)| n == name).map(|(_, value)| &**value)
+    }
+
+    /// Is it what a webhook received, and not replaced?
+    #[must_use]
+    pub fn is_for_inbox(&self) -> bool {
+        self.header(OF_STAGE).is_none() && self.header(REPLACED).is_none()
+    }
 }
 
 /// The place of a record in the log of its pipeline, for good: neither sealing, repair nor upload changes it. Positions sort as their records were appended, and so do
@@ -79,6 +113,13 @@ impl fmt::Debug for Position {
 impl serde::Serialize for Position {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Position {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

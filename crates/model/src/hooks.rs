@@ -188,8 +188,6 @@ const AROUND: &[Mode] = &[Mode::Before, Mode::After, Mode::Around];
 const BESIDE: &[Mode] = &[Mode::Before, Mode::After];
 /// The step is taken today.
 const NOW: bool = true;
-/// The step comes with webhooks.
-const LATER: bool = false;
 
 points! {
     PluginLoad "plugin_load" AROUND NOW "A component has described itself and is about to be loaded and started";
@@ -203,7 +201,7 @@ points! {
     ChatReply "chat_reply" BESIDE NOW "A chat's answer is complete: about to be sent, or, if it was streamed, sent";
     Inlet "inlet" ALL NOW "A filter is about to change a request";
     Outlet "outlet" ALL NOW "A filter is about to change an answer";
-    WebhookReceived "webhook_received" BESIDE LATER "A webhook came in, and its signature is good";
+    WebhookReceived "webhook_received" BESIDE NOW "A webhook came in, and its signature is good";
     EventEmitted "event_emitted" BESIDE NOW "A plugin emits an event";
 }
 

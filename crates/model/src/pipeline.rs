@@ -110,11 +110,16 @@ pub enum Period {
 pub struct Persistence {
     /// Keep the records that stages reject, with their reasons.
     pub rejects: bool,
+    /// Keep what the source is given, as it came; none: where it can.
+    pub raw: Option<bool>,
 }
 
 impl Default for Persistence {
     fn default() -> Self {
-        Self { rejects: true }
+        Self {
+            rejects: true,
+            raw: None,
+        }
     }
 }
 

@@ -152,6 +152,10 @@ pub enum Started {
     After,
     /// Dead letters are tried again.
     Redrive,
+    /// A request to its webhook.
+    Webhook,
+    /// What was kept goes through it again.
+    Replay,
 }
 
 /// The span of time a run covers, in words for names and in instants.

@@ -5,10 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::BoxFuture;
 use crate::access::Access;
+use crate::bronze::KeptInput;
 use crate::data::{Batch, Encoding, Opening, Reader, Transformer, Writer};
 use crate::error::Fault;
 use crate::id::PipelineId;
@@ -67,6 +69,18 @@ pub struct Context {
     pub progress: Arc<Progress>,
     /// What it tells the run that it works for.
     pub notes: Arc<dyn RunNotes>,
+    /// Where a source keeps what it is given, as it came and before it reads it; none: nowhere.
+    pub raw: Option<Arc<dyn KeepRaw>>,
+}
+
+/// Keeps what a source was given, as it came.
+pub trait KeepRaw: Send + Sync + fmt::Debug {
+    /// Answers when it is on disk.
+    fn keep(
+        &self,
+        headers: Vec<(String, Bytes)>,
+        bytes: Bytes,
+    ) -> BoxFuture<'static, Result<(), Fault>>;
 }
 
 /// What a stage tells the run that it works for.
@@ -176,6 +190,32 @@ pub trait SourceKind: Kind {
         opening: Opening,
         context: Context,
     ) -> BoxFuture<'static, Result<Box<dyn Reader>, Fault>>;
+
+    /// Does it read what the pipeline's webhook has received, and nothing else? Then a server always opens it with [`SourceKind::open_kept`].
+    fn is_inbox(&self) -> bool {
+        false
+    }
+
+    /// Does it keep what it is given, where it is told to ([`Context::raw`])?
+    fn keeps_raw(&self) -> bool {
+        false
+    }
+
+    /// Opens one that makes its records of payloads that were kept, as it made them when they came, and asks nobody for anything.
+    fn open_kept(
+        &self,
+        opening: Opening,
+        context: Context,
+        input: KeptInput,
+    ) -> BoxFuture<'static, Result<Box<dyn Reader>, Fault>> {
+        let _ = (opening, context, input);
+        let name = self.described().name;
+        Box::pin(async move {
+            Err(Fault::Invalid(format!(
+                "a source of type {name} cannot be replayed: nothing is kept of what it reads"
+            )))
+        })
+    }
 }
 
 /// Transforms of this kind.

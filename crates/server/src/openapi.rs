@@ -76,7 +76,9 @@ fn operation(route: &Route, path: &str, compat: Compat) -> Value {
                 json!({"schema": reference("AnyObject")}),
             );
         }
-        let body = json!({"required": !matches!(route.op, Op::RunPipeline | Op::Redrive), "content": content});
+        let may_be_left_out =
+            matches!(route.op, Op::RunPipeline | Op::ReplayPipeline | Op::Redrive);
+        let body = json!({"required": !may_be_left_out, "content": content});
         set(&mut operation, "requestBody", body);
     }
     operation
@@ -87,7 +89,9 @@ fn also_answers(route: &Route, responses: &mut Value) {
     let (status, what) = match route.op {
         Op::InstallPlugin => ("201", "A new plugin."),
         Op::CreatePipeline | Op::PutPipeline => ("201", "A new pipeline."),
-        Op::RunPipeline | Op::BackfillPipeline => ("202", "The run is on its way."),
+        Op::RunPipeline | Op::BackfillPipeline | Op::ReplayPipeline => {
+            ("202", "The run is on its way.")
+        }
         Op::CancelRun => ("202", "The run is being ended."),
         Op::Redrive => ("202", "The runs are on their way."),
         _ => return,
@@ -131,6 +135,10 @@ fn gives(route: &Route) -> Value {
             },
         });
         set(&mut content, "text/event-stream", events);
+    }
+    if route.op == Op::ReplayPipeline {
+        let either = json!({"schema": {"anyOf": [reference("Run"), reference("ReplayDiff")]}});
+        set(&mut content, "application/json", either);
     }
     if route.op == Op::RunRejects {
         let lines = json!({"schema": reference("Text")});

@@ -13,7 +13,7 @@ use model::limits::Limit;
 use model::ports::EgressError;
 use serde_json::{Value, json};
 
-pub(crate) use data::{backfill, delete, durable, of_spec, problems, spec, submit};
+pub(crate) use data::{backfill, delete, durable, of_spec, problems, replay, spec, submit};
 
 /// Longest reason phrase, in characters.
 const MAX_REASON: usize = 200;

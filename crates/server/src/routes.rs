@@ -18,6 +18,7 @@ mod status;
 pub(crate) mod table;
 mod upload;
 mod valves;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -367,6 +368,7 @@ async fn run(op: Op, call: Call, body: Body) -> Answer {
         Op::Execute => Box::pin(api::execute(call, body)).await,
         Op::ChainInlet => Box::pin(api::inlet(call, body)).await,
         Op::ChainOutlet => Box::pin(api::outlet(call, body)).await,
+        Op::Webhook => Box::pin(webhooks::receive(call, body)).await,
         other => run_data(other, call, body).await,
     }
 }
@@ -395,8 +397,11 @@ async fn run_data(op: Op, call: Call, body: Body) -> Answer {
         Op::Redrive => Box::pin(pipelines::letters::redrive(call, body)).await,
         Op::RecentRecords => pipelines::live::recent(&call),
         Op::LiveRecords => Box::pin(pipelines::live::live(call)).await,
+        Op::RawSegments => Box::pin(pipelines::raw::segments(&call)).await,
+        Op::RawRecords => Box::pin(pipelines::raw::records(&call)).await,
         Op::RunPipeline => Box::pin(pipelines::start::run(call, body)).await,
         Op::BackfillPipeline => Box::pin(pipelines::start::backfill(call, body)).await,
+        Op::ReplayPipeline => Box::pin(pipelines::replay::replay(call, body)).await,
         Op::ListRuns => Box::pin(runs::list(&call)).await,
         Op::GetRun => Box::pin(runs::get(&call)).await,
         Op::CancelRun => Box::pin(runs::cancel(&call)).await,

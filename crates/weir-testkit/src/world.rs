@@ -206,6 +206,7 @@ impl Made {
             bus: Arc::clone(&bus),
             fetch: Arc::new(NoFetch),
             durability: None,
+            raw: None,
             stages: engine::Stages::none(std::env::temp_dir()),
         };
         let options = Options {

@@ -12,7 +12,7 @@ use crate::grants::SuggestArgs;
 use crate::invoke::{CallArg, OtherCalls};
 use crate::remote::{
     CapabilitiesArgs, EventsArgs, GrantsShowArgs, HooksArgs, LettersArgs, PipelinesArgs,
-    PluginsArgs, RunsArgs,
+    PluginsArgs, ReplayArgs, RunsArgs,
 };
 use crate::run::RunArgs;
 use crate::test_cases::TestArgs;
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Pipelines(PipelinesArgs),
     /// List the runs of a running server, show, follow and cancel them
     Runs(RunsArgs),
+    /// Send what a pipeline of a running server was sent through it again, or show what would come out otherwise
+    Replay(ReplayArgs),
     /// List the records that a pipeline of a running server could not deliver, show, edit, retry and purge them
     DeadLetters(LettersArgs),
     /// Show the hook points of a running server, and the hooks there in the order they run

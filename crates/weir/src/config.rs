@@ -1,6 +1,7 @@
 //! The host configuration: `weir.toml`, then the environment, then the command line. All that is wrong is reported at once, with
 //! file and key, before a socket opens.
 
+mod bronze;
 mod pipelines;
 mod written;
 
@@ -22,6 +23,7 @@ use crate::cli::{CompatArg, ServeArgs};
 use crate::secret;
 use written::{OneOrMore, Written, WrittenStore};
 
+pub(crate) use bronze::{ArchivePlace, Bronze};
 pub(crate) use pipelines::Pipelines;
 
 /// A checked host configuration.
@@ -43,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) supervision: Supervision,
     pub(crate) pipelines: Pipelines,
     pub(crate) store: Store,
+    pub(crate) bronze: Bronze,
     pub(crate) runtime: Runtime,
     /// Named secrets that plugins may be granted.
     pub(crate) secrets: BTreeMap<String, SecretSource>,
@@ -218,6 +221,7 @@ fn check(
     );
     let pipelines = written.pipelines.check(&data, &mut said);
     let store = store(env, written.store, base, &mut said);
+    let bronze = written.bronze.check(&data, base, env, &mut said);
     let runtime = written.runtime.check(&mut said);
     wrong.extend(said.into_iter().map(|s| format!("{}: {s}", file.display())));
     Config {
@@ -240,6 +244,7 @@ fn check(
         supervision: written.supervision.value(),
         pipelines,
         store,
+        bronze,
         runtime,
         secrets,
         preferences,

@@ -82,6 +82,7 @@ fn main() -> ExitCode {
         Command::Plugins(arguments) => remote::plugins(arguments),
         Command::Pipelines(arguments) => remote::pipelines(arguments),
         Command::Runs(arguments) => remote::runs(arguments),
+        Command::Replay(arguments) => remote::replay(&arguments),
         Command::DeadLetters(arguments) => remote::letters(arguments),
         Command::Hooks(arguments) => remote::hooks(&arguments),
         Command::Capabilities(arguments) => remote::capabilities(&arguments),

@@ -8,6 +8,7 @@ mod hooks;
 mod letters;
 mod pipelines;
 mod plugins;
+mod replay;
 mod runs;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::{Failure, table};
 use client::Client;
 use letters::LetterAction;
 use pipelines::PipelineAction;
+pub(crate) use replay::ReplayArgs;
 use runs::RunAction;
 
 /// Where the server is, who asks, and for whom the answer is.
@@ -217,6 +219,13 @@ pub(crate) fn runs(arguments: RunsArgs) -> Result<(), Failure> {
         (Some(action), _) => runs::act(client, action).await,
         (None, Some(id)) => Ok(runs::show(client, &id).await?),
         (None, None) => Ok(runs::list(client, pipeline.as_deref(), state.as_deref(), limit).await?),
+    })
+}
+
+/// `weir replay`.
+pub(crate) fn replay(arguments: &ReplayArgs) -> Result<(), Failure> {
+    with_client(&arguments.remote, PATIENCE_MS, async |client| {
+        replay::replay(client, arguments).await
     })
 }
 

@@ -4,6 +4,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use adapters::bronze::{Archive, BronzeLog};
 use adapters::clock::SystemClock;
 use adapters::folder::FolderStore;
 use adapters::http::HyperEgress;
@@ -16,7 +17,8 @@ use adapters::store::Database;
 use adapters::valves::ValveFiles;
 use anyhow::Context;
 use engine::{
-    Discovery, Durability, Engine, Keep, LocalBus, Options, Ports, RunOptions, Stages, Switchboard,
+    Discovery, Durability, Engine, Keep, LocalBus, Options, Ports, Raw, RunOptions, Stages,
+    Switchboard,
 };
 use model::access::Access;
 use model::grants::HttpGrant;
@@ -29,7 +31,7 @@ use model::stage::Natives;
 use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
 use server::Compat;
 
-use crate::config::{Config, Store};
+use crate::config::{ArchivePlace, Config, Store};
 use crate::key;
 use crate::watch::Watched;
 use crate::watch::specs::WatchedSpecs;
@@ -58,6 +60,8 @@ pub(crate) struct Reach {
     pub(crate) keep: Option<Keep>,
     /// Where runs are kept that are to outlive the process.
     pub(crate) durability: Option<Durability>,
+    /// Where payloads are kept as they came.
+    pub(crate) raw: Option<Raw>,
 }
 
 impl Reach {
@@ -75,6 +79,7 @@ impl Reach {
             console: Console::in_run_log(),
             keep: Some(config.pipelines.keep),
             durability: None,
+            raw: None,
         }
     }
 }
@@ -102,6 +107,7 @@ pub(crate) async fn server(config: &Config) -> anyhow::Result<Server> {
         &config.data.join("compiled"),
         Reach {
             durability: Some(durability(config).await?),
+            raw: Some(raw(config).await?),
             ..Reach::configured(config)
         },
     )?;
@@ -130,6 +136,26 @@ async fn durability(config: &Config) -> anyhow::Result<Durability> {
     let place = config.data.join("server-id");
     let owner = key::kept_as(&place, "server").context("this server has no name for the store")?;
     Ok(Durability { store, owner })
+}
+
+/// The log of raw payloads.
+async fn raw(config: &Config) -> anyhow::Result<Raw> {
+    let bronze = &config.bronze;
+    let archive = match &bronze.archive {
+        None => None,
+        Some(ArchivePlace::Folder(folder)) => Some(Archive::folder(folder.clone())),
+        Some(ArchivePlace::Bucket(bucket)) => {
+            let archive = Archive::s3(bucket, &HyperEgress::new()?);
+            Some(archive.context("[bronze.archive]")?)
+        }
+    };
+    let (folder, options) = (bronze.folder.clone(), bronze.options);
+    let opening = tokio::task::spawn_blocking(move || BronzeLog::open(&folder, options, archive));
+    let log = opening.await?.context("[bronze]")?;
+    Ok(Raw {
+        log: Arc::new(log),
+        keep: bronze.keep,
+    })
 }
 
 /// Makes the data folder, readable by its owner only: keys, valves and state lie there.
@@ -176,6 +202,7 @@ pub(crate) fn host_with(
         bus: Arc::new(LocalBus::new(Arc::clone(&clock))),
         fetch: egress.client(fetch_policy(grant, &config.defaults)),
         durability: reach.durability.clone(),
+        raw: reach.raw.clone(),
         stages: stages(&egress, &clock, reach)?,
     };
     let options = Options {

@@ -1,16 +1,19 @@
-//! The server is killed again and again, at random moments of all it does: while it starts runs, reads, transforms, writes to sinks, and tells its store. What it said yes to takes place, and where a sink
-//! writes by key or as a whole, nothing is there twice or in part.
+//! The server is killed again and again, at random moments of all it does: while it takes webhooks, starts runs, reads, transforms, writes to sinks, and tells its store. What it said yes to takes place, and
+//! where a sink writes by key or as a whole, nothing is there twice or in part.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use e2e::http;
+use e2e::http::{self, Request};
 use e2e::postgres::Postgres;
 use e2e::server::{Server, Setup};
 use e2e::wait::{Stopwatch, until};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::pipelines::Place;
 
@@ -22,6 +25,12 @@ const LIFE: Duration = Duration::from_millis(250);
 const LAST: Duration = Duration::from_secs(120);
 /// Orders of a life: more than it can carry out, and few enough to be done in the end.
 const ORDERS: usize = 5;
+/// Webhooks of a life, at most.
+const HOOKS: usize = 200;
+/// Lines that the growing file gets in a life.
+const LINES: usize = 20;
+/// What webhooks are signed with.
+const SECRET: &str = "s3cret-of-webhooks";
 /// Records of an order.
 const RECORDS: usize = 100;
 
@@ -68,12 +77,40 @@ impl World {
              transforms:\n  - {{type: map, fields: {{k: k, run: {{value: '{{{{run.id}}}}'}}}}}}\nsink: {}\n",
             table("ticks", "run, k"),
         ));
+        // Others send it.
+        place.spec("hooks", &format!(
+            "id: hooks\ntrigger: {{webhook: {{secret: '${{env:WEIR_TEST_HOOKS}}', rate: {{requests: 1000000, per: 1s}}}}}}\n\
+             errors: {{rerun: {{max_retries: 100}}}}\nsink: {}\n",
+            table("hooks", "n"),
+        ));
+        // It goes on where it was.
+        std::fs::write(place.data("grows.ndjson"), "").unwrap();
+        place.spec(
+            "grows",
+            &format!(
+                "id: grows\ntrigger: {{every: 100ms}}\nerrors: {{rerun: {{max_retries: 100}}}}\n\
+             source: {{type: file, path: grows.ndjson, incremental: true}}\nsink: {}\n",
+                table("grows", "n"),
+            ),
+        );
         Self { place, store }
+    }
+
+    /// Adds lines to the file that grows, whose last number was this.
+    fn grow(&self, last: &mut usize) {
+        let lines: String = (*last..*last + LINES)
+            .map(|n| format!("{{\"n\":{n}}}\n"))
+            .collect();
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.append(true).open(self.place.data("grows.ndjson"));
+        file.unwrap().write_all(lines.as_bytes()).unwrap();
+        *last += LINES;
     }
 
     async fn start(&self, setup: Setup) -> Server {
         let config = format!("{}{}", self.place.config(), self.store);
         let env = setup.env("WEIR_TEST_PASSWORD", "weir");
+        let env = env.env("WEIR_TEST_HOOKS", SECRET);
         env.config(&config).start().await
     }
 
@@ -92,11 +129,19 @@ impl World {
         }
     }
 
-    /// The rows of a table: how many of each first column.
+    /// The numbers in a table, if it is there by now.
+    fn numbers(&self, table: &str) -> BTreeSet<usize> {
+        let rows = self.rows(table, "n").into_iter();
+        rows.map(|(n, _)| n.parse().unwrap()).collect()
+    }
+
+    /// The rows of a table: how many of each value of a column.
     fn rows(&self, table: &str, column: &str) -> Vec<(String, usize)> {
         let base = rusqlite::Connection::open(self.place.data("all.sqlite")).unwrap();
         let sql = format!("SELECT \"{column}\", count(*) FROM {table} GROUP BY 1");
-        let mut query = base.prepare(&sql).unwrap();
+        let Ok(mut query) = base.prepare(&sql) else {
+            return Vec::new();
+        };
         let rows = query.query_map([], |row| {
             Ok((row.get::<_, rusqlite::types::Value>(0)?, row.get(1)?))
         });
@@ -136,6 +181,31 @@ async fn order(server: &Server, next: &mut usize) -> BTreeSet<usize> {
     taken
 }
 
+/// Sends webhooks until the server is gone; those it said yes to.
+async fn send_hooks(server: &Server, next: &mut usize) -> BTreeSet<usize> {
+    let mut taken = BTreeSet::new();
+    while taken.len() < HOOKS {
+        let body = format!("{{\"n\":{next}}}");
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+        mac.update(body.as_bytes());
+        let signature = mac.finalize().into_bytes();
+        let signature: String = signature.iter().map(|b| format!("{b:02x}")).collect();
+        let request = Request::new("POST", "/webhooks/hooks").body(body.into_bytes());
+        let request = request.header("x-webhook-signature", &signature);
+        match http::send(server.host, &request).await {
+            Ok(answer) => {
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                taken.insert(*next);
+            }
+            Err(_) => break,
+        }
+        *next += 1;
+    }
+    // What was not answered may have been kept: it is not sent again.
+    *next += 1;
+    taken
+}
+
 /// Orders in one of these states.
 async fn orders_in(server: &Server, states: &[&str]) -> Vec<Value> {
     let mut found = Vec::new();
@@ -150,14 +220,16 @@ async fn orders_in(server: &Server, states: &[&str]) -> Vec<Value> {
 async fn check(store: String, seed: u64) {
     let world = World::new(store).await;
     let mut chance = Chance(seed);
-    let mut taken = BTreeSet::new();
-    let mut next = 0;
+    let (mut taken, mut received) = (BTreeSet::new(), BTreeSet::new());
+    let (mut next, mut hook, mut line) = (0, 0, 0);
     let mut setup = Setup::new();
     for _ in 0..KILLS {
         let server = world.start(setup).await;
         let life = chance.below(LIFE);
         let watch = Stopwatch::start();
+        world.grow(&mut line);
         let orders = order(&server, &mut next);
+        let hooks = send_hooks(&server, &mut hook);
         let end = async {
             until("its end", LAST, async || {
                 (watch.elapsed() >= life).then_some(())
@@ -165,15 +237,26 @@ async fn check(store: String, seed: u64) {
             .await;
             server.signal(Signal::KILL);
         };
-        taken.extend(tokio::join!(orders, end).0);
+        let (ordered, sent, ()) = tokio::join!(orders, hooks, end);
+        taken.extend(ordered);
+        received.extend(sent);
         world.check_files();
         setup = server.into_setup().await;
     }
     let server = world.start(setup).await;
     assert!(taken.len() > KILLS, "{} orders", taken.len());
+    assert!(received.len() > KILLS, "{} webhooks", received.len());
     until("all runs are over", LAST, async || {
         let open = orders_in(&server, &["queued", "running"]).await;
         open.is_empty().then_some(())
+    })
+    .await;
+    until("all webhooks are delivered", LAST, async || {
+        received.is_subset(&world.numbers("hooks")).then_some(())
+    })
+    .await;
+    until("the whole file is delivered", LAST, async || {
+        (world.numbers("grows") == (0..line).collect()).then_some(())
     })
     .await;
     let bad = orders_in(&server, &["partial", "failed", "cancelled"]).await;

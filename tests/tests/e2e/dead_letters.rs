@@ -38,20 +38,21 @@ async fn redriven(server: &Server, path: &str, body: &Value) -> Value {
     over(server, &runs[0]).await
 }
 
+async fn check(server: &Server, method: &str, path: &str, status: u16, said: &str) {
+    let answer = server.call(method, path).await;
+    assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+    assert!(answer.text().contains(said), "{path}: {}", answer.text());
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_does_not_fit_is_mended_and_delivered() {
+async fn bad_requests_are_told_what_is_allowed() {
     let place = Place::new().await;
     place.spec("a", EACH);
-    place.spec("b", &copy("b", "b.ndjson"));
     let server = place.serve().await;
-    let check = async |method: &str, path: &str, status: u16, said: &str| {
-        let answer = server.call(method, path).await;
-        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
-        assert!(answer.text().contains(said), "{path}: {}", answer.text());
-    };
     let none = "/api/v1/pipelines/none/dead-letters";
-    check("GET", none, 404, "pipeline_not_found").await;
+    check(&server, "GET", none, 404, "pipeline_not_found").await;
     check(
+        &server,
         "GET",
         "/api/v1/pipelines/none/checkpoints",
         404,
@@ -59,6 +60,7 @@ async fn a_record_that_does_not_fit_is_mended_and_delivered() {
     )
     .await;
     check(
+        &server,
         "POST",
         &format!("{none}/redrive"),
         404,
@@ -66,14 +68,16 @@ async fn a_record_that_does_not_fit_is_mended_and_delivered() {
     )
     .await;
     check(
+        &server,
         "GET",
         &format!("{LETTERS}?state=lost"),
         400,
         "waiting, taken, resolved",
     )
     .await;
-    check("GET", &format!("{LETTERS}?limit=0"), 400, "limit").await;
+    check(&server, "GET", &format!("{LETTERS}?limit=0"), 400, "limit").await;
     check(
+        &server,
         "DELETE",
         &format!("{LETTERS}?before=soon"),
         400,
@@ -82,6 +86,7 @@ async fn a_record_that_does_not_fit_is_mended_and_delivered() {
     .await;
     for id in ["1", "x", "-1"] {
         check(
+            &server,
             "GET",
             &format!("{LETTERS}/{id}"),
             404,
@@ -90,6 +95,7 @@ async fn a_record_that_does_not_fit_is_mended_and_delivered() {
         .await;
     }
     check(
+        &server,
         "DELETE",
         "/api/v1/pipelines/a/checkpoints/source",
         404,
@@ -106,7 +112,13 @@ async fn a_record_that_does_not_fit_is_mended_and_delivered() {
     assert_eq!(answer.status, 404, "{}", answer.text());
     let answer = server.post(&format!("{LETTERS}/redrive"), &json!({})).await;
     assert_eq!((answer.status, answer.json()), (202, json!({"runs": []})));
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_does_not_fit_is_mended_and_delivered() {
+    let place = Place::new().await;
+    place.spec("a", EACH);
+    let server = place.serve().await;
     run(&server, "a", &json!({})).await;
     let page = server.get(LETTERS).await.json();
     let letter = page["letters"][0].clone();
@@ -154,15 +166,21 @@ async fn a_record_that_does_not_fit_is_mended_and_delivered() {
     let late = put(&server, &one, "{}").await;
     assert_eq!(late.status, 409, "{}", late.text());
     check(
+        &server,
         "DELETE",
         &format!("{LETTERS}?state=resolved"),
         200,
         "{\"forgotten\":1}",
     )
     .await;
-    check("GET", &one, 404, "dead_letter_not_found").await;
+    check(&server, "GET", &one, 404, "dead_letter_not_found").await;
+}
 
-    // What replaces its file is not given a single record.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_replaces_its_file_is_not_given_a_single_record() {
+    let place = Place::new().await;
+    place.spec("b", &copy("b", "b.ndjson"));
+    let server = place.serve().await;
     run(&server, "b", &json!({})).await;
     let whole = std::fs::read(place.data("b.ndjson")).unwrap();
     let letters = "/api/v1/pipelines/b/dead-letters";

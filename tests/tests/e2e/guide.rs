@@ -9,7 +9,7 @@ use e2e::guests::root;
 use e2e::server::command;
 use serde_json::Value;
 
-/// Keys that every stage has. The page on specs has them.
+/// Keys that every stage has, or every source. The page on specs has them.
 const COMMON: [&str; 4] = ["type", "name", "on_reject", "incremental"];
 
 /// What `weir schema` prints.

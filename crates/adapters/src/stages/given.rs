@@ -24,5 +24,6 @@ pub(super) fn context(folder: &Path) -> Context {
         secrets: Arc::default(),
         progress: Arc::new(Progress::default()),
         notes: Arc::new(model::stage::Unheard),
+        raw: None,
     }
 }

@@ -10,6 +10,7 @@ use super::web::caller::Web;
 mod file;
 pub(super) mod graphql;
 pub(super) mod http;
+mod webhook;
 
 #[cfg(test)]
 pub(super) use file::FileSource;
@@ -21,5 +22,6 @@ pub(super) fn all(ports: &StagePorts) -> Vec<Arc<dyn SourceKind>> {
         Arc::new(file::FileSource),
         graphql::kind(&web),
         http::kind(&web),
+        webhook::kind(),
     ]
 }

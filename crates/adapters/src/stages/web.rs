@@ -10,6 +10,7 @@ pub(super) mod body;
 pub(super) mod caller;
 pub(super) mod delivery;
 pub(super) mod document;
+mod keeping;
 pub(super) mod options;
 pub(super) mod pace;
 pub(super) mod sign;

@@ -35,6 +35,10 @@ impl Engine {
         let changed = durable.store.pause(id.clone(), paused).await?;
         durable.know_conditions().await?;
         durable.poke.notify_one();
+        if changed && !paused {
+            // What its webhook had received by then is taken.
+            self.set_inbox(id);
+        }
         Ok(changed)
     }
 
@@ -42,6 +46,15 @@ impl Engine {
     pub(super) fn is_paused(&self, registered: &Registered) -> bool {
         let id = &registered.pipeline.id;
         registered.pipeline.status == Status::Paused || self.condition(id).is_some_and(|c| c.paused)
+    }
+
+    /// Has somebody paused this pipeline?
+    pub(crate) fn is_held_up(&self, id: &PipelineId) -> bool {
+        let paused = |durable: &std::sync::Arc<Durable>| {
+            let conditions = lock(&durable.conditions);
+            conditions.get(id).is_some_and(|c| c.paused)
+        };
+        self.durable.as_ref().is_some_and(paused)
     }
 
     /// A pipeline whose run failed is in error until one succeeds.

@@ -14,7 +14,7 @@ use model::store::{
 };
 use serde_json::{Map, Value};
 
-use super::{Args, Durable, submission};
+use super::{Args, Durable, QUEUE, submission};
 use crate::Engine;
 use crate::run::{Feed, Job, LetterFeed};
 use crate::runs::{SubmitError, Trigger, Which};
@@ -350,11 +350,12 @@ impl Engine {
             windows: None,
             incremental: false,
             feed: Feed::Letters(feed),
+            tee: None,
             ..job.clone()
         };
         let now = self.ports.clock.now();
         let record = self.new_record(&job, Started::Redrive, None, now);
-        let mut submission = submission(&record, &job, &trigger, now.into());
+        let mut submission = submission(&record, &job, &trigger, QUEUE.into(), now.into());
         submission.job.key = key;
         if is_circuit {
             submission.job.max_attempts = u32::MAX;

@@ -1,6 +1,7 @@
 //! How far pipelines are: read when a run begins. It is written by the run, and with its end.
 
 use model::id::PipelineId;
+use model::pipeline::Pipeline;
 use model::run::RunId;
 use model::store::{Checkpoint, Commit, Failure};
 
@@ -24,6 +25,19 @@ pub(crate) struct Left {
 }
 
 impl Engine {
+    /// The checkpoint that runs of a pipeline go on from. What a webhook received is this server's own.
+    pub(crate) fn cursor_name(&self, pipeline: &Pipeline) -> String {
+        match &self.durable {
+            Some(durable) if self.reads_inbox(&pipeline.id) => durable.own_cursor(),
+            _ => SOURCE.to_owned(),
+        }
+    }
+
+    /// Does a pipeline read what its webhook receives?
+    pub(crate) fn reads_inbox(&self, id: &PipelineId) -> bool {
+        self.inboxes.get(id).is_some_and(|inbox| inbox.is_read())
+    }
+
     /// The checkpoints of a pipeline, by name; without a store there are none.
     ///
     /// # Errors

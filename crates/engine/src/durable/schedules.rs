@@ -11,7 +11,7 @@ use model::store::{
     Advance, Advanced, Failure, Moment, RunFilter, Schedule, StoredRun, Submission,
 };
 
-use super::{Durable, digest, submission};
+use super::{Durable, QUEUE, digest, submission};
 use crate::Engine;
 use crate::pipelines::Registered;
 use crate::runs::{Trigger, Which};
@@ -25,6 +25,7 @@ const NEWEST: u32 = 200;
 const LAST: u32 = 20;
 /// What such runs are started by, as the store has it.
 const SCHEDULE: &str = "schedule";
+const WEBHOOK: &str = "webhook";
 
 /// The schedules of this server, each with the version of its pipeline; none: of one that starts nothing now.
 type Armed = HashMap<PipelineId, (u64, Option<Schedule>)>;
@@ -176,7 +177,13 @@ impl Engine {
         let job = self.job(Arc::clone(pipeline), registered.version, &trigger);
         let job = job.map_err(|e| e.to_string())?;
         let record = self.new_record(&job, Started::Schedule, None, now);
-        Ok(submission(&record, &job, &trigger, now.into()))
+        Ok(submission(
+            &record,
+            &job,
+            &trigger,
+            QUEUE.into(),
+            now.into(),
+        ))
     }
 
     /// A run is over: starts those of the pipelines that come after it.
@@ -220,16 +227,18 @@ pub(super) async fn has_to_wait(
         },
         _ => Overlap::Allow,
     };
-    let scheduled = record.started_by == Started::Schedule && overlap != Overlap::Allow;
-    if !scheduled && !incremental {
-        return Ok(false);
-    }
+    let word = match record.started_by {
+        Started::Schedule if overlap != Overlap::Allow => SCHEDULE,
+        Started::Webhook => WEBHOOK,
+        _ if incremental => "",
+        _ => return Ok(false),
+    };
     let is_before = |run: &StoredRun| {
         let started_by = run.run.started_by.as_str();
         let counts = match incremental {
             // They read something else.
             true => !["redrive", "replay", "backfill"].contains(&started_by),
-            false => started_by == SCHEDULE,
+            false => started_by == word,
         };
         counts && run.run.id < record.id
     };

@@ -11,6 +11,7 @@ use super::prune::prune;
 use super::schedules::{has_to_wait, keep};
 use super::{Args, Durable, Held, LEASE, QUEUE, change};
 use crate::Engine;
+use crate::replay::with_sinks;
 use crate::run::retry::random;
 use crate::run::{Feed, Job};
 use crate::runs::entry::{Entry, Stand};
@@ -61,21 +62,16 @@ impl Engine {
             let error = "the run is not in the store".to_owned();
             return discard(durable, &claim, None, error, self.ports.clock.now()).await;
         };
-        let record = serde_json::from_str::<RunRecord>(&stored.run.record);
-        let Ok(mut record) = record else {
+        let Ok(mut record) = anew(&stored.run.record) else {
             let error = "its record cannot be read".to_owned();
             return discard(durable, &claim, None, error, self.ports.clock.now()).await;
         };
-        record.state = RunState::Queued;
-        record.ended_at = None;
-        record.error.clear();
-        record.stages.clear();
         let args: Args = serde_json::from_str(&claim.args).unwrap_or_default();
         if let (Feed::Letters(_), Some(now)) = (&args.feed, self.pipeline(&record.pipeline)) {
             // What is wrong with a sink may be mended by now.
             record.version = now.version;
         }
-        let pipeline = match self.at_version(durable, &record).await? {
+        let pipeline = match self.at_version(durable, &record, &args.feed).await? {
             At::Here(_) if self.waits_for_resumption(&record) => {
                 return snooze(durable, &claim, PAUSED, self.ports.clock.now()).await;
             }
@@ -88,9 +84,11 @@ impl Engine {
             At::Absent => return snooze(durable, &claim, ABSENT, self.ports.clock.now()).await,
             At::Gone(error) => {
                 let now = self.ports.clock.now();
+                self.no_longer_gathers(&record.pipeline, &claim.run);
                 return discard(durable, &claim, Some(record), error, now).await;
             }
         };
+        self.no_longer_gathers(&record.pipeline, &claim.run);
         let held = Held {
             fence: claim.fence,
             again: again(&claim, &record, &args.feed, &pipeline.errors),
@@ -109,6 +107,7 @@ impl Engine {
             windows: args.windows,
             incremental: args.incremental,
             feed: args.feed,
+            tee: None,
             pipeline,
         };
         let waiting = self.runs.book.get(&claim.run);
@@ -159,11 +158,13 @@ impl Engine {
         self: &Arc<Self>,
         durable: &Durable,
         record: &RunRecord,
+        feed: &Feed,
     ) -> Result<At, Failure> {
         let Some(now) = self.pipeline(&record.pipeline) else {
             return Ok(At::Absent);
         };
-        if now.version == record.version {
+        let into = feed.other_sinks();
+        if now.version == record.version && into.is_none() {
             return Ok(At::Here(now.pipeline));
         }
         let (id, number) = (&record.pipeline, record.version);
@@ -171,7 +172,12 @@ impl Engine {
             let gone = format!("version {number} of pipeline {id} is not kept any more");
             return Ok(At::Gone(gone));
         };
-        let read = self.read_version(id, &Arc::from(kept.text)).await;
+        let text = match into.map(|sinks| with_sinks(&kept.text, sinks)) {
+            None => kept.text,
+            Some(Ok(text)) => text,
+            Some(Err(error)) => return Ok(At::Gone(error)),
+        };
+        let read = self.read_version(id, &Arc::from(text)).await;
         Ok(read.map_or_else(At::Gone, |pipeline| At::Here(Arc::new(pipeline))))
     }
 
@@ -227,33 +233,41 @@ impl Engine {
     /// Claims as many runs as there is room for; how long to wait before the next look.
     async fn claim_some(self: &Arc<Self>, durable: &Durable) -> Result<Duration, Failure> {
         let now = self.ports.clock.now();
-        let room = self.runs.at_once.saturating_sub(lock(&durable.held).len());
-        let Ok(most @ 1..) = u32::try_from(room) else {
-            return Ok(LOOK);
-        };
-        let ask = Ask {
-            queue: QUEUE.into(),
-            owner: durable.owner.clone(),
-            // Each server has its own bound.
-            at_once: u32::MAX,
-            most,
-            lease: LEASE,
-            now: now.into(),
-        };
-        let claims = durable.store.claim(ask).await?;
-        for ToEnd { claim, why } in claims.to_end {
-            self.end_claim(durable, &claim, why).await?;
+        let mut queues = vec![QUEUE.to_owned()];
+        if self.ports.raw.is_some() {
+            queues.push(durable.own_queue());
         }
-        for claim in claims.to_run {
-            let run = claim.run.clone();
-            if let Err(error) = self.carry_claim(durable, claim).await {
-                // Its lease runs out.
-                tracing::warn!(%run, %error, "a run that was claimed cannot be carried out now");
+        let mut wait = LOOK;
+        for queue in queues {
+            let room = self.runs.at_once.saturating_sub(lock(&durable.held).len());
+            let Ok(most @ 1..) = u32::try_from(room) else {
+                return Ok(LOOK);
+            };
+            let ask = Ask {
+                queue: queue.clone(),
+                owner: durable.owner.clone(),
+                // Each server has its own bound.
+                at_once: u32::MAX,
+                most,
+                lease: LEASE,
+                now: now.into(),
+            };
+            let claims = durable.store.claim(ask).await?;
+            for ToEnd { claim, why } in claims.to_end {
+                self.end_claim(durable, &claim, why).await?;
             }
+            for claim in claims.to_run {
+                let run = claim.run.clone();
+                if let Err(error) = self.carry_claim(durable, claim).await {
+                    // Its lease runs out.
+                    tracing::warn!(%run, %error, "a run that was claimed cannot be carried out now");
+                }
+            }
+            let due = durable.store.due(queue).await?;
+            let until = due.map(|due| due.time().duration_since(now).unwrap_or_default());
+            wait = wait.min(until.unwrap_or(LOOK));
         }
-        let due = durable.store.due(QUEUE.into()).await?;
-        let wait = due.map(|due| due.time().duration_since(now).unwrap_or_default());
-        Ok(wait.map_or(LOOK, |wait| wait.clamp(Duration::from_millis(10), LOOK)))
+        Ok(wait.max(Duration::from_millis(10)))
     }
 
     /// A run that is not carried out any more.
@@ -286,6 +300,18 @@ impl Engine {
     }
 }
 
+/// The record of a run, as it is before an attempt.
+fn anew(text: &str) -> serde_json::Result<RunRecord> {
+    let record: RunRecord = serde_json::from_str(text)?;
+    Ok(RunRecord {
+        state: RunState::Queued,
+        ended_at: None,
+        error: Vec::new(),
+        stages: Vec::new(),
+        ..record
+    })
+}
+
 /// When a run that was claimed is tried again if it fails. Who asked for one is there to see that.
 fn again(claim: &Claim, record: &RunRecord, feed: &Feed, errors: &ErrorPolicy) -> Option<Duration> {
     if matches!(feed, Feed::Letters(letters) if letters.is_circuit()) {
@@ -300,7 +326,10 @@ fn again(claim: &Claim, record: &RunRecord, feed: &Feed, errors: &ErrorPolicy) -
 
 /// Did a trigger start it?
 fn is_of_trigger(record: &RunRecord) -> bool {
-    matches!(record.started_by, Started::Schedule | Started::After)
+    matches!(
+        record.started_by,
+        Started::Schedule | Started::After | Started::Webhook
+    )
 }
 
 /// Puts a claimed run off.

@@ -182,6 +182,7 @@ impl Engine {
                 && job.preview.is_none()
                 && is_incremental(&pipeline),
             feed: Feed::Source,
+            tee: None,
             pipeline,
         })
     }

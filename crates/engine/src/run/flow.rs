@@ -30,6 +30,7 @@ use super::route::{Inlet, channels};
 use super::sink::{Drain, Queue};
 use super::source::Spring;
 use super::spill::{Spill, Undelivered};
+use super::tee::Tee;
 use super::work::{Station, as_lines, work};
 use super::{End, Failure, Job};
 use crate::Engine;
@@ -51,6 +52,8 @@ pub(super) struct Flight {
     rows: Vec<Rows>,
     /// Who watches sees what goes to the sinks.
     watched: Option<Watched>,
+    /// Keeps what goes there.
+    tee: Option<Arc<Tee>>,
     sinks: usize,
     /// Sinks that have taken all there is, or have given up.
     drained: AtomicUsize,
@@ -192,10 +195,13 @@ impl Flight {
         }
     }
 
+    fn is_all_delivered(&self) -> bool {
+        !self.something_undelivered.load(Ordering::SeqCst)
+    }
+
     fn is_whole(&self) -> bool {
         let rejected = |m: &Arc<Meter>| m.rejected.load(Ordering::Relaxed) > 0;
-        !self.something_undelivered.load(Ordering::SeqCst)
-            && !self.entry.meters().iter().any(rejected)
+        self.is_all_delivered() && !self.entry.meters().iter().any(rejected)
     }
 }
 
@@ -230,7 +236,11 @@ impl Engine {
             let tenure = self.tenure(entry, job, &planned).await?;
             let redrive = tenure.as_ref().and_then(|t| t.redrive.clone());
             let stages = self.stages(entry, job, &planned, redrive).await?;
-            let flight = self.flight(entry, job, &planned, tenure.as_ref());
+            let cursor = match &tenure {
+                Some(tenure) => tenure.begin.cursor.clone(),
+                None => self.inbox_at(job).await?,
+            };
+            let flight = self.flight(entry, job, &planned, tenure.as_ref(), cursor);
             if let Some(ledger) = &flight.ledger
                 && stages.transforms.iter().any(Opener::sees_all)
             {
@@ -318,9 +328,9 @@ impl Engine {
         job: &Job,
         planned: &[Planned],
         tenure: Option<&Tenure>,
+        cursor: Option<String>,
     ) -> Arc<Flight> {
         let ledger = tenure.map(|t| Arc::clone(&t.ledger));
-        let cursor = tenure.and_then(|t| t.begin.cursor.clone());
         let pipeline = &job.pipeline;
         let ports = &self.ports.stages;
         let file = folder(&ports.work, &entry.id).join("rejects.ndjson");
@@ -345,6 +355,7 @@ impl Engine {
             clock: Arc::clone(&self.ports.clock),
             rows: planned.iter().map(|_| Rows::new(job.preview)).collect(),
             watched: self.watched(entry, job),
+            tee: job.tee.clone(),
             sinks,
             drained: AtomicUsize::new(0),
             gone: AtomicUsize::new(0),
@@ -458,7 +469,7 @@ fn spawn(tasks: &mut Tasks, work: impl Future<Output = Result<(), Failure>> + Se
 
 /// How many batches are worked on at once.
 fn workers(job: &Job, transforms: &[Opener<dyn TransformKind>]) -> usize {
-    if job.preview.is_some() {
+    if job.preview.is_some() || job.tee.is_some() {
         // The first rows are those of the first records only if nothing overtakes.
         return 1;
     }
@@ -659,6 +670,9 @@ async fn send(
     for batch in batches {
         if let Some(watched) = &flight.watched {
             watched.see(&batch);
+        }
+        if let Some(tee) = &flight.tee {
+            tee.see(&batch, &*flight.convert);
         }
         for queue in queues {
             // A sink that is gone ends the run; its own task says so.

@@ -19,7 +19,7 @@ use super::letters::Redrive;
 use super::open::Planned;
 use super::{End, Failure, Job};
 use crate::Engine;
-use crate::durable::progress::{Left, SOURCE, progress_of};
+use crate::durable::progress::{Left, progress_of};
 use crate::durable::{Durable, Held};
 use crate::runs::entry::Entry;
 
@@ -61,7 +61,7 @@ impl Engine {
         };
         let Some((whole, held)) = self.whole_of(&durable, &entry.id) else {
             return match job.feed {
-                Feed::Source => Ok(None),
+                Feed::Source | Feed::Kept(_) => Ok(None),
                 Feed::Letters(_) => Err(Failure::new("dead letters are only where runs are kept")),
             };
         };
@@ -121,10 +121,26 @@ impl Engine {
             }
         }
         if !job.incremental {
-            return Ok(Begin::default());
+            let cursor = self.inbox_at(job).await?;
+            return Ok(Begin {
+                cursor,
+                ..Begin::default()
+            });
         }
-        let found = self.patiently(|| self.checkpoint(pipeline, SOURCE)).await?;
+        let name = self.cursor_name(&job.pipeline);
+        let found = self.patiently(|| self.checkpoint(pipeline, &name)).await?;
         Ok(Begin::of(found, job.version))
+    }
+
+    /// Where the payloads begin that a run takes which moves nothing on: one that was taken is not taken again because somebody asks for a part of what waits.
+    pub(super) async fn inbox_at(&self, job: &Job) -> Result<Option<String>, Failure> {
+        let pipeline = &job.pipeline.id;
+        if job.feed != Feed::Source || !self.reads_inbox(pipeline) {
+            return Ok(None);
+        }
+        let name = self.cursor_name(&job.pipeline);
+        let found = self.patiently(|| self.checkpoint(pipeline, &name)).await?;
+        Ok(found.and_then(|checkpoint| checkpoint.cursor))
     }
 
     /// Asks the store until it answers.
@@ -186,7 +202,7 @@ fn redrive(durable: &Durable, held: &Held, job: &Job, planned: &[Planned]) -> Op
 fn shut(waiting: Vec<Waiting>, job: &Job, planned: &[Planned]) -> BTreeSet<String> {
     let own = match &job.feed {
         Feed::Letters(feed) => Some(feed.stage.as_str()),
-        Feed::Source => None,
+        Feed::Source | Feed::Kept(_) => None,
     };
     let is_sink = |name: &str| {
         let mut sinks = planned.iter().filter(|p| p.part == Part::Sink);
@@ -266,7 +282,7 @@ impl Tenure {
         sinks.sinks.retain(|_, standing| !standing.finished);
         self.job
             .incremental
-            .then(|| self.checkpoint(SOURCE.into(), told, &sinks))
+            .then(|| self.checkpoint(self.engine.cursor_name(&self.job.pipeline), told, &sinks))
     }
 
     /// Tells the store what is new, until it is to stop.

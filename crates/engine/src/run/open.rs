@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use model::bronze::KeptInput;
 use model::data::{Opening, Reader, Transformer, Window, Writer};
 use model::error::Fault;
 use model::id::{PipelineId, PluginId};
@@ -11,10 +12,13 @@ use model::plugin::Role;
 use model::ports::References;
 use model::redact::Secrets;
 use model::run::Part;
-use model::stage::{Context, Described, RunNotes, SinkKind, SourceKind, Takes, TransformKind};
+use model::stage::{
+    Context, Described, KeepRaw, RunNotes, SinkKind, SourceKind, Takes, TransformKind,
+};
 use serde_json::{Map, Value};
 
 use super::asked::asked;
+use super::keep::{Keeper, KeptBatches};
 use super::letters::{Letters, Redrive};
 use super::masked::masked;
 use super::plugin::{Held, Sizes};
@@ -46,6 +50,8 @@ pub(super) struct Opener<K: ?Sized> {
     context: Context,
     window: Option<Window>,
     batch: u32,
+    /// Of a source: payloads that it reads in place of its own input.
+    kept: Option<KeptInput>,
 }
 
 enum What<K: ?Sized> {
@@ -83,6 +89,7 @@ impl<K: ?Sized> Clone for Opener<K> {
             context: self.context.clone(),
             window: self.window.clone(),
             batch: self.batch,
+            kept: self.kept.clone(),
         }
     }
 }
@@ -108,10 +115,10 @@ pub(super) fn plan(
         values: Arc::new(values),
     };
     within.add(&job.pipeline, flow, &mut trail, &mut planned)?;
-    let sinks = flow.sinks.iter();
+    let sinks = flow.sinks.iter().filter(|s| job.feed.goes_to(&s.name));
     planned.extend(sinks.map(|s| within.planned(&job.pipeline, Part::Sink, s)));
     match &job.feed {
-        Feed::Source => Ok(planned),
+        Feed::Source | Feed::Kept(_) => Ok(planned),
         Feed::Letters(feed) => planned_from(planned, &feed.stage),
     }
 }
@@ -262,7 +269,34 @@ impl Openers<'_> {
             })
             .await?;
         opener.context.parsed_next = parsed_next;
+        opener.kept = self.kept(planned, &opener.kind)?;
+        opener.context.raw = self.keeper(planned, &opener);
         Ok(opener)
+    }
+
+    /// The payloads that a source reads in place of its own input, if it does.
+    fn kept(
+        &self,
+        planned: &Planned,
+        kind: &What<dyn SourceKind>,
+    ) -> Result<Option<KeptInput>, Failure> {
+        let is_inbox = matches!(kind, What::Native(kind) if kind.is_inbox());
+        let input = self.engine.kept_input(&planned.values.pipeline);
+        match (&self.job.feed, kind) {
+            (Feed::Source, _) if !is_inbox => Ok(None),
+            (Feed::Source, _) => Ok(input),
+            // Those are not read by the source.
+            (Feed::Letters(_), _) => Ok(None),
+            (Feed::Kept(span), _) => {
+                let input =
+                    input.ok_or_else(|| planned.fails("this host keeps no raw payloads".into()))?;
+                Ok(Some(KeptInput {
+                    from_ms: span.from_ms,
+                    until_ms: Some(span.until_ms),
+                    ..input
+                }))
+            }
+        }
     }
 
     pub(super) async fn transform(
@@ -336,6 +370,7 @@ impl Openers<'_> {
                 })
             }),
             batch: self.job.pipeline.limits.batch_records.get(),
+            kept: None,
             meter,
         })
     }
@@ -366,7 +401,34 @@ impl Openers<'_> {
                 secrets: Arc::clone(&secrets),
             }),
             secrets,
+            raw: None,
         }
+    }
+
+    /// What keeps the input of a source; none: it is not kept.
+    fn keeper(
+        &self,
+        planned: &Planned,
+        opener: &Opener<dyn SourceKind>,
+    ) -> Option<Arc<dyn KeepRaw>> {
+        let keeps = match &opener.kind {
+            What::Native(kind) => kind.keeps_raw(),
+            What::Plugin { .. } => true,
+        };
+        let job = self.job;
+        let tried = job.dry_run || job.preview.is_some() || job.version == 0;
+        let wanted = job.pipeline.persistence.raw.unwrap_or(true);
+        if !keeps || tried || !wanted || job.feed != Feed::Source {
+            return None;
+        }
+        let raw = self.engine.ports.raw.as_ref()?;
+        Some(Arc::new(Keeper {
+            log: Arc::clone(&raw.log),
+            clock: Arc::clone(&self.engine.ports.clock),
+            pipeline: planned.values.pipeline.clone(),
+            run: self.entry.id.clone(),
+            stage: opener.context.stage.clone(),
+        }))
     }
 
     /// The options with templates and references filled in, JSON text. What the references stand for is added to the secrets.
@@ -461,6 +523,11 @@ impl<K: ?Sized> Opener<K> {
         matches!(self.kind, What::Plugin { .. })
     }
 
+    /// What keeps the batches of a plugin's source; a native one keeps its input by itself.
+    pub(super) fn keeper(&self) -> Option<Arc<dyn KeepRaw>> {
+        self.context.raw.clone().filter(|_| self.is_plugin())
+    }
+
     fn options(&self) -> Value {
         serde_json::from_str(&self.config).unwrap_or_default()
     }
@@ -506,8 +573,21 @@ impl Opener<dyn SourceKind> {
             window: self.window.clone(),
         };
         let opened = match &self.kind {
-            What::Native(kind) => kind.open(opening, self.context.clone()).await,
-            What::Plugin { held, .. } => held.open_source(opening).await,
+            What::Native(kind) => match &self.kept {
+                Some(kept) => {
+                    let context = self.context.clone();
+                    kind.open_kept(opening, context, kept.clone()).await
+                }
+                None => kind.open(opening, self.context.clone()).await,
+            },
+            What::Plugin { held, .. } => match &self.kept {
+                Some(kept) => {
+                    let stage = Arc::clone(&self.context.stage);
+                    Ok(Box::new(KeptBatches::new(kept.clone().after(None), stage))
+                        as Box<dyn Reader>)
+                }
+                None => held.open_source(opening).await,
+            },
         };
         masked(opened, &self.context.secrets, |stage| Box::new(stage))
     }

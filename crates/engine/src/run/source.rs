@@ -7,6 +7,7 @@ use bytes::Bytes;
 use model::data::{Batch, Most, Pulled, Reader};
 use model::error::Fault;
 use model::pipeline::OnReject;
+use model::stage::KeepRaw;
 
 use super::Failure;
 use super::flow::Flight;
@@ -28,6 +29,8 @@ pub(super) struct Spring {
     reader: Box<dyn Reader>,
     sizes: Option<Arc<Sizes>>,
     is_plugin: bool,
+    /// Keeps what a plugin hands over.
+    keeper: Option<Arc<dyn KeepRaw>>,
     /// Is what it makes taken for JSON by the host's own stages?
     taken: bool,
     fuel: u64,
@@ -59,6 +62,7 @@ impl Spring {
             reader,
             sizes: opener.and_then(Opener::sizes),
             is_plugin: opener.is_some_and(Opener::is_plugin),
+            keeper: opener.and_then(Opener::keeper),
             taken,
             fuel,
             left: limit,
@@ -87,6 +91,7 @@ impl Spring {
             };
             let done = pulled.done;
             let cursor = pulled.cursor.clone();
+            self.keep(&pulled.batch, &flight).await?;
             self.pulls += 1;
             let batch = self.settle(pulled, most, &flight).await?;
             self.read += u64::from(batch.count);
@@ -166,6 +171,24 @@ impl Spring {
                 Err(fault) => flight.wait(&self.meter, &fault, &mut tries).await?,
             }
         }
+    }
+
+    /// Keeps a plugin's batch as it handed it over.
+    async fn keep(&mut self, batch: &Batch, flight: &Flight) -> Result<(), Failure> {
+        let Some(keeper) = self.keeper.as_ref().filter(|_| batch.count > 0) else {
+            return Ok(());
+        };
+        let mut tries = Tries::new(&flight.errors.retry);
+        let lines = flight.lines(batch.clone());
+        let lines = lines.map_err(|f| fails(&self.meter, &f, &tries))?;
+        let kind = || {
+            let kind = Bytes::from_static(b"application/x-ndjson");
+            vec![("content-type".to_owned(), kind)]
+        };
+        while let Err(fault) = keeper.keep(kind(), lines.data.clone()).await {
+            flight.wait(&self.meter, &fault, &mut tries).await?;
+        }
+        Ok(())
     }
 
     /// Keeps what is no record, and what is too large.

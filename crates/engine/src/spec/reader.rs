@@ -2,15 +2,15 @@
 //! the others are still looked at.
 
 use model::id::PipelineId;
-use model::pipeline::{Parameter, Pipeline, TriggerSpec};
+use model::pipeline::{Flow, Parameter, Pipeline, StageKind, TriggerSpec, Work};
 use model::stage::Natives;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::problems::Finding;
 use super::sentences::Checker;
 use super::settings::{self, Said};
 use super::stages::Stages;
-use super::written::Written;
+use super::written::{self, Written};
 use super::{Known, MAX_NESTING, cycles, id_of_file, schema, work};
 use crate::parts::{parts, too_many};
 
@@ -108,6 +108,7 @@ impl Reader<'_> {
         let wrong = self.form.check(value);
         let written = without(value, &wrong);
         let spoiled = |key: &str| wrong.iter().any(|f| begins_with(&f.pointer, key));
+        let source_spoiled = spoiled("source");
         let parameters_spoiled = spoiled("parameters");
         let work_spoiled = ["source", "transforms", "sinks", "sink"]
             .map(&spoiled)
@@ -136,8 +137,13 @@ impl Reader<'_> {
             parameters: &[&parameters, outer.parameters].concat(),
             timescope: timescope.is_some() || outer.timescope,
         };
+        let is_webhook = matches!(trigger, TriggerSpec::Webhook(_));
+        let has_sinks = written.sinks.is_some() || written.sink.is_some();
+        // A pipeline with a webhook that says no source reads what the webhook receives.
+        let inbox = (is_webhook && has_sinks && !source_spoiled)
+            .then(|| written::Source(json!({"type": "webhook"})));
         let parts = work::Parts {
-            source: written.source,
+            source: written.source.or(inbox),
             transforms: written.transforms,
             sinks: written.sinks,
             sink: written.sink,
@@ -149,6 +155,15 @@ impl Reader<'_> {
         let templates = (!parameters_spoiled).then_some(inner.parameters);
         let mut stages = Stages::new(templates, inner.timescope);
         let work = self.work(parts, at, inner, &mut stages, work_spoiled);
+        if let Some(Work::Flow(flow)) = &work
+            && !is_webhook
+        {
+            self.check_inbox(flow, at);
+        }
+        let persistence = settings::persistence(written.persistence.as_ref());
+        if let (Some(true), Some(work)) = (persistence.raw, &work) {
+            self.check_raw(work, at);
+        }
         let name = written.name.unwrap_or_else(|| id.as_str().to_owned());
         Some(Pipeline {
             name,
@@ -158,12 +173,42 @@ impl Reader<'_> {
             trigger,
             parameters,
             timescope,
-            persistence: settings::persistence(written.persistence.as_ref()),
+            persistence,
             errors: self.said.errors(written.errors.unwrap_or_default(), at),
             limits: self.said.limits(&written.limits.unwrap_or_default(), at),
             work: work?,
             id,
         })
+    }
+
+    /// Nothing is kept of a source that cannot.
+    fn check_raw(&mut self, work: &Work, at: &str) {
+        let name = match work {
+            Work::Flow(flow) => match &flow.source.kind {
+                StageKind::Native(name) => name,
+                StageKind::Plugin { .. } | StageKind::Pipeline(_) => return,
+            },
+            _ => {
+                let message = "`raw` is for a pipeline with a source of its own";
+                self.said.value(format!("{at}/persistence/raw"), message);
+                return;
+            }
+        };
+        let mut kinds = self.natives.sources.iter();
+        let kind = kinds.find(|kind| kind.described().name == name);
+        if kind.is_some_and(|kind| !kind.keeps_raw() && !kind.is_inbox()) {
+            let message =
+                format!("nothing is kept of what the source `{name}` reads: leave `raw` out");
+            self.said.value(format!("{at}/persistence/raw"), message);
+        }
+    }
+
+    /// What reads a webhook's payloads needs a webhook.
+    fn check_inbox(&mut self, flow: &Flow, at: &str) {
+        if work::is_inbox(self.natives, &flow.source.kind) {
+            let message = "`webhook` reads what the pipeline's webhook receives, and there is none: `trigger: {webhook: {secret: \"${env:NAME}\"}}`";
+            self.said.value(format!("{at}/source/type"), message);
+        }
     }
 
     /// The pipeline's id: its own, or one by its place. Where it is wrong, one to go on with.

@@ -60,7 +60,12 @@ pub fn schema(natives: &Natives) -> Value {
         table.insert("dependentSchemas".into(), goes_with);
     }
     if let Value::Object(whole) = &mut whole {
-        let mut works = vec![json!({"required": ["source"], "oneOf": one_of(&["sinks", "sink"])})];
+        // Without a source a pipeline reads what its webhook receives.
+        let hooked = json!({"required": ["trigger"], "properties": {"trigger": {"type": "object", "required": ["webhook"]}}});
+        let mut works = vec![json!({
+            "anyOf": [{"required": ["source"]}, hooked],
+            "oneOf": one_of(&["sinks", "sink"]),
+        })];
         works.extend(COMPOSITIONS.map(|key| json!({"required": [key]})));
         whole.insert("oneOf".into(), Value::Array(works));
         whole.insert("$defs".into(), Value::Object(defs));

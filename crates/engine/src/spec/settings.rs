@@ -355,5 +355,6 @@ pub(super) fn persistence(written: Option<&written::Persistence>) -> Persistence
     let default = Persistence::default();
     Persistence {
         rejects: written.and_then(|w| w.rejects).unwrap_or(default.rejects),
+        raw: written.and_then(|w| w.raw),
     }
 }

@@ -619,7 +619,10 @@ fn builders_give_the_same_values() {
     )
     .parameter("p", json!({"type": "string"}), Some(json!("x")))
     .covering(Timescope::All)
-    .keeping(Persistence { rejects: false })
+    .keeping(Persistence {
+        rejects: false,
+        ..Persistence::default()
+    })
     .with_errors(ErrorPolicy {
         max_rejects: Some(Threshold::Percent(1.0)),
         ..ErrorPolicy::default()

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use model::id::PipelineId;
 use model::pipeline::{Backoff, Flow, Pipeline, StageKind, StageSpec, Step, Work};
+use model::stage::Natives;
 use serde_json::{Map, Value};
 
 use super::condition;
@@ -24,6 +25,15 @@ pub(super) const COMPOSITIONS: [&str; 4] = ["sequential", "parallel", "condition
 const NAMED: &str = "pipeline";
 
 static NAMED_SCHEMA: LazyLock<Value> = LazyLock::new(derived_of::<written::PipelineStep>);
+
+/// Does a source read what the pipeline's webhook receives?
+pub(crate) fn is_inbox(natives: &Natives, source: &StageKind) -> bool {
+    let StageKind::Native(name) = source else {
+        return false;
+    };
+    let mut kinds = natives.sources.iter();
+    kinds.any(|kind| kind.is_inbox() && kind.described().name == name)
+}
 
 /// The parts of a pipeline that say what it does.
 #[derive(Debug)]
@@ -143,6 +153,8 @@ impl Reader<'_> {
             if incremental {
                 stages.check_incremental(self, &source, &at);
             }
+            // A payload is taken once.
+            incremental |= is_inbox(self.natives, &source.kind);
             Some(source)
         });
         let transforms: Vec<_> = transforms

@@ -149,6 +149,8 @@ enum PeriodWord {
 pub(super) struct Persistence {
     /// Keep the records that stages reject, with their reasons. Default: true.
     pub(super) rejects: Option<bool>,
+    /// On a server: keep what the source is given, as it came and before anything reads it, so that it can be replayed. Default: true for the sources `http`, `graphql`, `webhook` (always) and `plugin`.
+    pub(super) raw: Option<bool>,
 }
 
 /// What happens when something goes wrong.

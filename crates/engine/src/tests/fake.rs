@@ -84,6 +84,7 @@ impl World {
             clock: Arc::new(Outside(Arc::clone(self))),
             fetch: Arc::new(Outside(Arc::clone(self))),
             durability,
+            raw: None,
             stages,
             bus: Arc::new(LocalBus::new(Arc::new(Outside(Arc::clone(self))))),
         };

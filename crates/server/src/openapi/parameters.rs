@@ -52,6 +52,17 @@ pub(super) fn of(route: &Route, path: &str) -> Vec<Value> {
             text(),
         )),
         Op::ListRuns => all.extend(of_runs()),
+        Op::RawSegments => {
+            let limit = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
+            all.push(query(
+                "after",
+                "`next` of the page before.",
+                json!({"type": "integer", "minimum": 0}),
+            ));
+            all.push(query("limit", "How many.", limit));
+        }
+        Op::RawRecords => all.extend(of_raw()),
+        Op::Webhook => all.extend(of_webhook()),
         _ => {}
     }
     all
@@ -105,6 +116,41 @@ fn of_runs() -> [Value; 5] {
     ]
 }
 
+fn of_raw() -> [Value; 4] {
+    let text = || json!({"type": "string"});
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": 500, "default": 20});
+    [
+        query("after", "`next` of the page before.", text()),
+        query(
+            "from",
+            "Received at this moment (RFC 3339) or later; a day, a month and so on is its beginning in UTC.",
+            text(),
+        ),
+        query("until", "Received before this moment.", text()),
+        query("limit", "How many.", limit),
+    ]
+}
+
+/// The two ways to sign.
+fn of_webhook() -> Vec<Value> {
+    let header = |name: &str, what: &str| json!({"name": name, "in": "header", "description": what, "schema": {"type": "string"}});
+    vec![
+        header(
+            "x-webhook-signature",
+            "The HMAC-SHA256 of the body with the pipeline's secret, in lower-case hexadecimal digits, with or without `sha256=` before them.",
+        ),
+        header("webhook-id", "Standard Webhooks: the id of the message."),
+        header(
+            "webhook-timestamp",
+            "Standard Webhooks: when it was sent, in seconds since 1970.",
+        ),
+        header(
+            "webhook-signature",
+            "Standard Webhooks: `v1,` and the signature in Base64; several with spaces between them.",
+        ),
+    ]
+}
+
 fn query(name: &str, description: &str, schema: Value) -> Value {
     let mut parameter = json!({"name": name, "in": "query", "description": description});
     super::set(&mut parameter, "schema", schema);
@@ -116,7 +162,9 @@ fn in_path(path: &str, name: &str) -> &'static str {
         "n" if path.contains("/dead-letters/") => "A dead letter's id.",
         "n" if path.contains("/checkpoints/") => "A checkpoint's name.",
         "n" => "The number of a version, from 1.",
-        "id" if path.contains("/pipelines/{id}") => "A pipeline's id.",
+        "id" if path.contains("/pipelines/{id}") || path.contains("/webhooks/{id}") => {
+            "A pipeline's id."
+        }
         "id" if path.contains("/runs/{id}") => "A run's id.",
         "name" => "A capability's name.",
         "point" => "A core point's name, or `<plugin id>/<name>` of one that a plugin defines.",

@@ -1,7 +1,7 @@
 //! What goes wrong with pipelines and their runs.
 
 use engine::spec::Problem as SpecProblem;
-use engine::{BackfillError, DeleteError, RegisterError, SpecError, SubmitError};
+use engine::{BackfillError, DeleteError, RegisterError, ReplayError, SpecError, SubmitError};
 use http::StatusCode;
 use model::stage::Misfit;
 use model::store::Failure;
@@ -67,6 +67,17 @@ pub(crate) fn delete(error: &DeleteError) -> Problem {
         }
         DeleteError::Store(e) => store(e),
     }
+}
+
+/// A replay that there is not.
+pub(crate) fn replay(error: &ReplayError) -> Problem {
+    let code = match error {
+        ReplayError::Submit(e) => return submit(e),
+        ReplayError::Invalid(_) => "invalid_replay",
+        ReplayError::TooMuch(_) => "replay_too_large",
+        ReplayError::Failed(_) => "replay_failed",
+    };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
 }
 
 /// A run that there is not.

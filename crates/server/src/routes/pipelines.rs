@@ -2,6 +2,8 @@
 
 pub(super) mod letters;
 pub(super) mod live;
+pub(super) mod raw;
+pub(super) mod replay;
 pub(super) mod start;
 mod view;
 

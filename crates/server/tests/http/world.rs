@@ -147,6 +147,7 @@ pub(crate) async fn start(wish: Wish) -> World {
         bus: bus.clone(),
         fetch: outside.clone(),
         durability: None,
+        raw: None,
         stages: engine::Stages::none(std::env::temp_dir()),
     };
     let mut defaults = Limits::defaults();

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use server::HttpLimits;
 
 use super::Runtime;
+use super::bronze::WrittenBronze;
 use crate::cli::CompatArg;
 
 /// The whole file.
@@ -34,6 +35,7 @@ pub(super) struct Written {
     pub(super) supervision: WrittenSupervision,
     pub(super) pipelines: WrittenPipelines,
     pub(super) store: WrittenStore,
+    pub(super) bronze: WrittenBronze,
     pub(super) runtime: WrittenRuntime,
     /// Named secrets: `${env:NAME}` or `${file:path}` each.
     pub(super) secrets: BTreeMap<String, String>,

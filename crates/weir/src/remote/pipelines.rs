@@ -377,7 +377,12 @@ async fn backfill(client: &Client, arguments: &BackfillArgs) -> Result<(), Failu
 }
 
 /// Starts what is asked for, and follows it where that is wanted.
-async fn start(client: &Client, path: &[&str], body: &Value, wait: bool) -> Result<(), Failure> {
+pub(super) async fn start(
+    client: &Client,
+    path: &[&str],
+    body: &Value,
+    wait: bool,
+) -> Result<(), Failure> {
     let url = client.url(path, &[]);
     let answer = client
         .give("POST", url, "application/json", body.to_string())

@@ -53,6 +53,7 @@ impl Local {
             // What is in the folder is whose folder it is.
             keep: None,
             durability: None,
+            raw: None,
         };
         let components = Arc::new(OneFile::of(&plugins)?);
         let host = wiring::host_with(&config, components, Arc::new(NoValves), &compiled, reach)?;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use model::BoxFuture;
+use model::bronze::KeptInput;
 use model::data::{Opening, Reader};
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, Misfit, SourceKind, is_open};
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::http::Format;
+use super::http::kept::KeptPages;
 use super::http::paging::{Paging, Slot};
 use super::http::plan::{self, Plan, Read, Shape};
 use super::http::reader::Pages;
@@ -112,10 +114,34 @@ impl SourceKind for GraphQl {
         let opened = self.reader(&opening, &context);
         Box::pin(async { opened.map(|r| Box::new(r) as Box<dyn Reader>) })
     }
+
+    fn keeps_raw(&self) -> bool {
+        true
+    }
+
+    fn open_kept(
+        &self,
+        opening: Opening,
+        context: Context,
+        input: KeptInput,
+    ) -> BoxFuture<'static, Result<Box<dyn Reader>, Fault>> {
+        let parts = self.parts(&opening, &context);
+        Box::pin(async {
+            let (caller, plan) = parts?;
+            let pages = KeptPages::new(caller, plan, context, input);
+            Ok(Box::new(pages) as Box<dyn Reader>)
+        })
+    }
 }
 
 impl GraphQl {
     fn reader(&self, opening: &Opening, context: &Context) -> Result<Pages, Fault> {
+        let (caller, plan) = self.parts(opening, context)?;
+        Pages::new(caller, plan, context, opening.cursor.as_deref())
+    }
+
+    /// Who asks, and for what.
+    fn parts(&self, opening: &Opening, context: &Context) -> Result<(Caller, Plan), Fault> {
         let options: Options = options::read(&opening.config)?;
         options::refuse(options.check())?;
         let manners = Manners {
@@ -129,8 +155,7 @@ impl GraphQl {
         };
         let url = web::url(&options.url).map_err(Fault::Invalid)?;
         let caller = Caller::new(&self.0, context, &url, manners)?;
-        let plan = options.plan(url).map_err(Fault::Invalid)?;
-        Pages::new(caller, plan, context, opening.cursor.as_deref())
+        Ok((caller, options.plan(url).map_err(Fault::Invalid)?))
     }
 }
 

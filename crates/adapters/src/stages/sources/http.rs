@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 use model::BoxFuture;
+use model::bronze::KeptInput;
 use model::data::{Opening, Reader};
 use model::error::Fault;
 use model::stage::{Context, Described, Kind, Misfit, SourceKind};
@@ -23,6 +24,7 @@ use crate::stages::web::document::Path;
 use crate::stages::web::options::{Method, RateLimit, Retry, half_a_minute};
 use crate::stages::web::{self, check_url};
 
+pub(super) mod kept;
 mod page;
 mod pagination;
 pub(super) mod paging;
@@ -33,6 +35,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+use kept::KeptPages;
 use pagination::Pagination;
 use plan::{Plan, Read, Shape};
 use reader::Pages;
@@ -163,10 +166,34 @@ impl SourceKind for Http {
         let opened = self.reader(&opening, &context);
         Box::pin(async { opened.map(|r| Box::new(r) as Box<dyn Reader>) })
     }
+
+    fn keeps_raw(&self) -> bool {
+        true
+    }
+
+    fn open_kept(
+        &self,
+        opening: Opening,
+        context: Context,
+        input: KeptInput,
+    ) -> BoxFuture<'static, Result<Box<dyn Reader>, Fault>> {
+        let parts = self.parts(&opening, &context);
+        Box::pin(async {
+            let (caller, plan) = parts?;
+            let pages = KeptPages::new(caller, plan, context, input);
+            Ok(Box::new(pages) as Box<dyn Reader>)
+        })
+    }
 }
 
 impl Http {
     fn reader(&self, opening: &Opening, context: &Context) -> Result<Pages, Fault> {
+        let (caller, plan) = self.parts(opening, context)?;
+        Pages::new(caller, plan, context, opening.cursor.as_deref())
+    }
+
+    /// Who asks, and for what.
+    fn parts(&self, opening: &Opening, context: &Context) -> Result<(Caller, Plan), Fault> {
         let options: Options = options::read(&opening.config)?;
         options::refuse(options.check())?;
         let draft = options.draft()?;
@@ -180,8 +207,7 @@ impl Http {
             signer: None,
         };
         let caller = Caller::new(&self.0, context, &draft.url, manners)?;
-        let plan = options.plan(draft)?;
-        Pages::new(caller, plan, context, opening.cursor.as_deref())
+        Ok((caller, options.plan(draft)?))
     }
 }
 

@@ -13,12 +13,13 @@ use model::error::Fault;
 use model::limits::{Limit, Limits};
 use model::pipeline::Backoff;
 use model::ports::{Clock, Egress, EgressError, EgressPolicy, HttpBody, HttpClient, Reach, Timer};
-use model::stage::Context;
+use model::stage::{Context, KeepRaw};
 use url::{Origin, Url};
 
 use super::auth::{Auth, Credentials, header_name};
 use super::backoff::{Tries, retry_after};
 use super::body;
+use super::keeping::keeping;
 use super::options::{RateLimit, Retry};
 use super::pace::Pace;
 use super::sign::Signer;
@@ -66,6 +67,8 @@ pub(in crate::stages) struct Caller {
     pace: Option<Pace>,
     backoff: Option<Backoff>,
     redirects: u32,
+    /// Keeps the bodies of answers as they come.
+    raw: Option<Arc<dyn KeepRaw>>,
 }
 
 /// A request before it goes out.
@@ -152,6 +155,7 @@ impl Caller {
             pace: manners.rate_limit.map(Pace::new),
             backoff: manners.retry.map(Retry::backoff),
             redirects: manners.redirects,
+            raw: context.raw.clone(),
         })
     }
 
@@ -220,11 +224,17 @@ impl Caller {
             let status = response.status();
             if status.is_success() {
                 let (parts, body) = response.into_parts();
+                let place = self.place_of(&draft);
+                let headers = parts.headers;
+                let body = match &self.raw {
+                    Some(raw) => keeping(body, status, &headers, &place, Arc::clone(raw)),
+                    None => body,
+                };
                 return Ok(Answer {
                     status,
-                    headers: parts.headers,
+                    headers,
                     body,
-                    place: self.place_of(&draft),
+                    place,
                     url: draft.url,
                 });
             }

@@ -225,6 +225,7 @@ pub(in crate::stages) fn context(http: Option<HttpGrant>) -> Context {
         secrets: Arc::default(),
         progress: Arc::new(Progress::default()),
         notes: Arc::new(model::stage::Unheard),
+        raw: None,
     }
 }
 

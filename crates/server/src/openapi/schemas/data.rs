@@ -221,6 +221,51 @@ pub(super) fn records() -> Value {
                 "run_id": text(), "time_ms": number(), "record": {"description": "One that is no JSON, or longer than 16 KiB, is a text."},
             }))},
         })),
+        "ReplayForm": object(&[], json!({
+            "from": {"type": "string", "description": "Received at this moment (RFC 3339) or later; a day, a month and so on is its beginning in UTC. Default: from the first on."},
+            "until": {"type": "string", "description": "Received before this moment. Default: now."},
+            "version": {"type": "integer", "minimum": 1, "description": "The version it goes through. Default: the newest."},
+            "sinks": {"type": "array", "items": text(), "minItems": 1, "description": "The sinks it goes to, by their names. Default: all."},
+            "into": {"type": "array", "items": to("AnyObject"), "minItems": 1, "description": "Other sinks, as a spec writes them, in place of those of the version."},
+            "parameters": to("AnyObject"), "window": text(),
+            "dry_run": {"type": "boolean", "default": false, "description": "Open no sinks, and answer with what would come out otherwise."},
+            "against": {"type": "integer", "minimum": 1, "description": "With `dry_run`: the version to compare with. Default: the one before."},
+        })),
+        "ReplayDiff": object(&["before", "after", "key", "same", "changed", "added", "removed", "samples"], json!({
+            "before": or_null(to("ReplaySide")), "after": to("ReplaySide"),
+            "key": {"type": "array", "items": text(), "description": "The fields by which records were paired; without, those that are not the same are paired in their order."},
+            "same": number(), "changed": number(), "added": number(), "removed": number(),
+            "samples": {"type": "array", "maxItems": 10, "items": object(&["before", "after"], json!({"before": {}, "after": {}}))},
+        })),
+        "ReplaySide": object(&["version", "run", "read", "records", "rejected"], json!({
+            "version": number(), "run": text(), "read": number(), "records": number(), "rejected": number(),
+        })),
+        "RawSegmentList": object(&["segments", "next"], json!({
+            "segments": {"type": "array", "maxItems": 1000, "items": object(&["pipeline", "number", "day", "state", "records", "bytes", "stored"], json!({
+                "pipeline": text(), "number": number(), "day": text(),
+                "state": {"enum": ["open", "sealed", "uploaded", "quarantined"]},
+                "local": {"type": "boolean", "description": "Of one that is uploaded: does it lie here, too?"},
+                "reason": {"type": "string", "description": "Of one that is damaged: what is wrong with it. What can be read of it still is."},
+                "earliest_ms": or_null(number()), "latest_ms": or_null(number()),
+                "records": number(), "bytes": number(), "stored": number(),
+            }))},
+            "next": or_null(number()),
+        })),
+        "RawRecordList": object(&["records", "next", "damage"], json!({
+            "records": {"type": "array", "maxItems": 500, "items": object(&["position", "received", "sha256", "headers", "size"], json!({
+                "position": text(), "received": text(), "sha256": text(), "size": number(),
+                "headers": {"type": "object", "additionalProperties": true},
+                "text": {"type": "string", "description": "Its bytes, where they are UTF-8."},
+                "base64": {"type": "string", "description": "Its bytes, where they are not."},
+            }))},
+            "next": or_null(text()),
+            "damage": {"type": "array", "items": text(), "description": "What could not be read on the way."},
+        })),
+        "Payload": {"description": "Anything, as long as its bytes are signed."},
+        "WebhookReceived": object(&["status", "pipeline_id", "run_id"], json!({
+            "status": {"const": "received"}, "pipeline_id": text(),
+            "run_id": {"type": "string", "description": "The run that takes it, maybe with others."},
+        })),
         "LiveRecords": {
             "type": "object",
             "required": ["id", "event", "data"],

@@ -148,7 +148,10 @@ fn rows(preview: Option<&Preview>) -> Result<Option<u32>, Problem> {
 }
 
 /// The body; none where there is none.
-async fn form<T: DeserializeOwned>(call: &Call, body: Body) -> Result<Option<T>, Problem> {
+pub(super) async fn form<T: DeserializeOwned>(
+    call: &Call,
+    body: Body,
+) -> Result<Option<T>, Problem> {
     let held = call.read_up_to(MAX_BODY, body).await?;
     if held.bytes.trim_ascii().is_empty() {
         return Ok(None);
@@ -160,7 +163,7 @@ async fn form<T: DeserializeOwned>(call: &Call, body: Body) -> Result<Option<T>,
 }
 
 /// The run is on its way.
-async fn accepted(call: &Call, run: &RunId) -> Answer {
+pub(super) async fn accepted(call: &Call, run: &RunId) -> Answer {
     let record = call.app.engine.find_run(run).await;
     let record = record.map_err(|e| rescue::durable(&e))?;
     let record = record.ok_or_else(|| runs::missing(run.as_str()))?;

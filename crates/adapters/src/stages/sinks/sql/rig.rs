@@ -30,6 +30,7 @@ pub(in super::super) fn context(files: Files, databases: Option<Vec<String>>) ->
         secrets: Arc::default(),
         progress: Arc::new(Progress::default()),
         notes: Arc::new(model::stage::Unheard),
+        raw: None,
     }
 }
 

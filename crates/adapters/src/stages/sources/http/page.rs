@@ -12,7 +12,7 @@ use http_body::Body as _;
 use model::data::{Batch, Most, Unreadable};
 use model::error::Fault;
 use model::ports::HttpBody;
-use model::stage::Progress;
+use model::stage::{Context, Progress};
 use serde_json::Value;
 use url::Url;
 
@@ -92,6 +92,16 @@ struct Opened {
 }
 
 impl Site {
+    pub(super) fn new(caller: Caller, plan: Plan, context: &Context) -> Self {
+        Self {
+            caller,
+            plan: Arc::new(plan),
+            record_bytes: usize::try_from(context.record_bytes).unwrap_or(usize::MAX),
+            parsed_next: context.parsed_next,
+            progress: Arc::clone(&context.progress),
+        }
+    }
+
     /// A page, with its first records read: until then it may be asked for again. `columns` is what the page before ended with.
     pub(super) async fn page(
         &self,

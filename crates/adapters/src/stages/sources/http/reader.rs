@@ -78,13 +78,7 @@ impl Pages {
             }
         };
         Ok(Self {
-            site: Site {
-                caller,
-                plan: Arc::new(plan),
-                record_bytes: usize::try_from(context.record_bytes).unwrap_or(usize::MAX),
-                parsed_next: context.parsed_next,
-                progress: Arc::clone(&context.progress),
-            },
+            site: Site::new(caller, plan, context),
             of,
             next: Some(next),
             page: None,

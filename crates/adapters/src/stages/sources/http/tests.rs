@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::stages::web::testing::{Got, Reply, Seen, Time, Upstream, context, read, web};
 
+mod kept;
 mod pages;
 
 const NDJSON: &str = "content-type: application/x-ndjson";
