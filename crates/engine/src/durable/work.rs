@@ -67,10 +67,7 @@ impl Engine {
             return discard(durable, &claim, None, error, self.ports.clock.now()).await;
         };
         let args: Args = serde_json::from_str(&claim.args).unwrap_or_default();
-        if let (Feed::Letters(_), Some(now)) = (&args.feed, self.pipeline(&record.pipeline)) {
-            // What is wrong with a sink may be mended by now.
-            record.version = now.version;
-        }
+        self.take_newest(&mut record, &args.feed);
         let pipeline = match self.at_version(durable, &record, &args.feed).await? {
             At::Here(_) if self.waits_for_resumption(&record) => {
                 return snooze(durable, &claim, PAUSED, self.ports.clock.now()).await;
@@ -112,6 +109,10 @@ impl Engine {
         };
         let waiting = self.runs.book.get(&claim.run);
         let entry = waiting.filter(|e| e.state() == RunState::Queued);
+        if let Some(entry) = &entry {
+            let version = record.version;
+            entry.edit(|run| run.version = version);
+        }
         let entry = entry.unwrap_or_else(|| {
             let clock = Arc::clone(&self.ports.clock);
             let entry = Entry::new(record, clock, Stand::Claimed);
@@ -151,6 +152,14 @@ impl Engine {
             ..Commit::default()
         };
         durable.store.commit(fence, commit).await
+    }
+
+    /// Some runs are of the version that their pipeline has when they begin: what is wrong with a sink may be mended by then, and what a webhook receives after a change is for what it was changed to.
+    fn take_newest(&self, record: &mut RunRecord, feed: &Feed) {
+        let is_newest = matches!(feed, Feed::Letters(_)) || record.started_by == Started::Webhook;
+        if let (true, Some(now)) = (is_newest, self.pipeline(&record.pipeline)) {
+            record.version = now.version;
+        }
     }
 
     /// The pipeline in the version that a run began with.

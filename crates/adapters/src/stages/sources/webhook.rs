@@ -204,6 +204,14 @@ impl Inbox {
             ..self.reading.clone()
         };
         let (lines, left, mut rejects) = match records(&reading, &record.bytes, self.number) {
+            // What comes after the first of it that is no JSON was not looked at.
+            Ok((batch, rejects)) if batch.count == 0 && reading.format == TextFormat::Json => {
+                let whole = rejects.into_iter().next().map(|first| Unreadable {
+                    raw: record.bytes,
+                    ..first
+                });
+                (Bytes::new(), 0, whole.into_iter().collect())
+            }
             Ok((batch, rejects)) => (batch.data, batch.count, rejects),
             Err(reason) => {
                 let whole = Unreadable {
