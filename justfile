@@ -87,9 +87,13 @@ bench-data: guests build
 bench-runs: guests build
     python3 tests/bench-runs/run.py
 
+# Measure signed webhooks that are on disk before they are answered, against a server that does only that
+bench-webhooks: build
+    tests/bench-webhooks/run.sh
+
 # Accept the snapshots that the tests give now; look at the diff before committing it
 bless: guests guests-other build
     INSTA_UPDATE=always WEIR_BLESS=1 cargo nextest run --release --workspace --all-features
 
 # What a release has to pass
-ci: test test-clients bench bench-data bench-runs
+ci: test test-clients bench bench-data bench-runs bench-webhooks

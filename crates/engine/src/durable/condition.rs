@@ -42,6 +42,15 @@ impl Engine {
         Ok(changed)
     }
 
+    /// Looks how pipelines stand: for the start, before they are registered, so that one that is paused takes nothing. It is looked at again all the time.
+    pub async fn know_conditions(&self) {
+        if let Some(durable) = &self.durable
+            && let Err(error) = durable.know_conditions().await
+        {
+            tracing::warn!(%error, "how pipelines stand cannot be read from the store");
+        }
+    }
+
     /// Does the trigger of this pipeline start nothing now?
     pub(super) fn is_paused(&self, registered: &Registered) -> bool {
         let id = &registered.pipeline.id;

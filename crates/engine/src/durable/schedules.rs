@@ -39,9 +39,7 @@ pub(super) async fn keep(engine: Weak<Engine>, durable: Arc<Durable>) {
         };
         let now = engine.ports.clock.now();
         let mut again = now + LOOK;
-        if let Err(error) = durable.know_conditions().await {
-            tracing::warn!(%error, "how pipelines stand cannot be read from the store");
-        }
+        engine.know_conditions().await;
         let all = engine.pipelines();
         let gone: Vec<_> = armed
             .keys()

@@ -152,7 +152,7 @@ impl Engine {
         let Some(durable) = self.durable.clone() else {
             return Ok(());
         };
-        self.recall_messages(inbox).await?;
+        self.recall(inbox).await?;
         if !inbox.is_source
             || !self.takes_webhooks(inbox)
             || !self.something_waits(&durable, inbox).await?
@@ -267,7 +267,15 @@ impl Engine {
         Ok(false)
     }
 
-    /// Remembers the messages of the last minutes: a restart is no way to send one twice.
+    /// Remembers, once, the messages of the last minutes: a restart is no way to send one twice.
+    pub(super) async fn recall(&self, inbox: &Inbox) -> Result<(), String> {
+        let recalled = &inbox.shared.recalled;
+        recalled
+            .get_or_try_init(|| self.recall_messages(inbox))
+            .await
+            .copied()
+    }
+
     async fn recall_messages(&self, inbox: &Inbox) -> Result<(), String> {
         let Some(mut input) = self.kept_input(&inbox.pipeline.id) else {
             return Ok(());

@@ -10,6 +10,7 @@ use model::id::PipelineId;
 use model::pipeline::{Pipeline, Scheme, Status, TriggerSpec, Webhook, Work};
 use model::ports::References;
 use model::stage::Natives;
+use tokio::sync::OnceCell;
 
 use super::bounds::{Seen, Window};
 use super::gather::Gathering;
@@ -82,6 +83,8 @@ pub struct Inbox {
 pub(super) struct Shared {
     pub(super) window: Mutex<Window>,
     pub(super) seen: Mutex<Seen>,
+    /// Set once those are remembered that were taken before this server began: until then nobody can tell whether one is new.
+    pub(super) recalled: OnceCell<()>,
     /// The run that takes what comes now; none: nothing has come since the last one began.
     pub(super) gathering: Mutex<Option<Gathering>>,
 }
@@ -105,6 +108,7 @@ impl Inbox {
             None => Arc::new(Shared {
                 window: Mutex::default(),
                 seen: Mutex::new(Seen::new(seen(webhook))),
+                recalled: OnceCell::new(),
                 gathering: Mutex::default(),
             }),
         };

@@ -92,6 +92,12 @@ impl Engine {
         body: Bytes,
     ) -> Result<RunId, WebhookError> {
         let verified = self.verified(inbox, headers, &body).await?;
+        if verified.id.is_some() {
+            self.recall(inbox).await.map_err(|error| {
+                tracing::error!(pipeline = %inbox.pipeline.id, error, "which messages were taken before cannot be read, so that none is taken");
+                WebhookError::Unavailable("Webhook not available".into())
+            })?;
+        }
         let admitted = self.let_in(inbox, verified)?;
         let run = if self.hooked.at(Point::WebhookReceived) {
             self.with_webhook_hooks(inbox, headers, body).await?
