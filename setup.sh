@@ -45,6 +45,7 @@ check_system() {
   local packages=()
   have cc && have ar || packages+=(build-essential)
   have curl || packages+=(curl)
+  have openssl || packages+=(openssl)
   have python3 || packages+=(python3)
   have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
   have node && have npm || packages+=(nodejs npm)
