@@ -62,6 +62,8 @@ mod languages;
 mod life;
 #[path = "e2e/live.rs"]
 mod live;
+#[path = "e2e/pauses.rs"]
+mod pauses;
 #[path = "e2e/peers.rs"]
 mod peers;
 #[path = "e2e/pipeline_hooks.rs"]

@@ -1,11 +1,11 @@
 //! Runs that outlive the server: each is a job in the store, claimed by one server at a time, carried out under a fence and settled there. What a run does is `run`'s business; what is kept of it, and how
 //! the store keeps it, the store's.
 
+mod care;
 mod condition;
 pub(crate) mod letters;
 mod look;
 pub(crate) mod progress;
-mod prune;
 mod schedules;
 mod settle;
 mod work;
@@ -16,7 +16,9 @@ use std::time::{Duration, SystemTime};
 
 use model::id::PipelineId;
 use model::run::{RunId, RunRecord, RunState, Started};
-use model::store::{Cancel, Failure, Fence, NewJob, NewRun, RunChange, Store, Submission};
+use model::store::{
+    Cancel, Failure, Fence, NewJob, NewRun, RunChange, RunFilter, Store, StoredRun, Submission,
+};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
@@ -32,6 +34,9 @@ use crate::slot::lock;
 const QUEUE: &str = "runs";
 /// How long a server may be silent before another one takes its runs.
 const LEASE: Duration = Duration::from_secs(30);
+
+/// Most runs of a pipeline that are looked at of those that are not over.
+const NEWEST: u32 = 200;
 
 /// The store, and who this server is in it.
 #[derive(Debug, Clone)]
@@ -60,6 +65,8 @@ pub(crate) struct Held {
     pub(crate) fence: Fence,
     /// When it is tried again if it fails; none: it is not.
     pub(crate) again: Option<Duration>,
+    /// Does it go on where the run before ended?
+    pub(crate) incremental: bool,
     /// Somebody else has it by now: nothing more is written for it.
     lost: bool,
 }
@@ -112,6 +119,19 @@ impl Durable {
         self.poke.notify_one();
     }
 
+    /// The newest runs of a pipeline that are in this state, as many as may wait, and some.
+    pub(crate) async fn runs_of(
+        &self,
+        pipeline: &PipelineId,
+        state: RunState,
+    ) -> Result<Vec<StoredRun>, Failure> {
+        let filter = RunFilter {
+            state: Some(state),
+            ..RunFilter::of(pipeline.clone())
+        };
+        self.store.runs(filter, NEWEST).await
+    }
+
     /// What this server holds of a run; none: nothing, or not any more.
     pub(crate) fn held(&self, run: &RunId) -> Option<Held> {
         lock(&self.held).get(run).copied().filter(|held| !held.lost)
@@ -159,7 +179,7 @@ impl Engine {
         let submitted = durable.store.submit(submission).await;
         let submitted = submitted.inspect_err(|_| self.runs.book.remove(&entry.id))?;
         if submitted.new {
-            durable.poke.notify_one();
+            durable.poke();
         } else {
             self.runs.book.remove(&entry.id);
         }
@@ -228,7 +248,7 @@ pub(crate) fn submission(
             id: record.id.clone(),
             pipeline: record.pipeline.clone(),
             version: record.version,
-            started_by: word(record),
+            started_by: record.started_by,
             parent: None,
             submitted: now,
             key: trigger.key.clone(),
@@ -270,9 +290,4 @@ fn digest(text: &str) -> String {
 fn text(record: &RunRecord) -> String {
     // Numbers, texts and maps with text keys: this cannot fail.
     serde_json::to_string(record).unwrap_or_default()
-}
-
-fn word(record: &RunRecord) -> String {
-    let word = serde_json::to_value(record.started_by).unwrap_or_default();
-    word.as_str().unwrap_or_default().to_owned()
 }

@@ -1,6 +1,7 @@
 //! The registered pipelines, each with its versions. Reading specs and watching folders is others' business; running is `runs`'.
 
 pub(crate) mod validate;
+pub(crate) mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -169,6 +170,9 @@ impl Engine {
         let id = pipeline.id.clone();
         let version = self.pipelines.put(pipeline, source, number, expects, at)?;
         self.set_inbox(&id);
+        if let Some(durable) = &self.durable {
+            self.put_off_held(durable);
+        }
         Ok(version)
     }
 

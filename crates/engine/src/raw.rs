@@ -90,6 +90,7 @@ impl Engine {
             );
         }
         let segments = raw.log.segments(None).await?;
+        self.run_meters.raw(&segments);
         let pipelines: BTreeSet<PipelineId> = segments.into_iter().map(|s| s.pipeline).collect();
         for pipeline in pipelines {
             let taken = match self.taken(&pipeline).await {

@@ -14,6 +14,8 @@ use model::stage::Misfit;
 use serde_json::{Map, Value};
 
 use crate::Engine;
+use crate::durable::Durable;
+use crate::pipelines::versions::Found;
 use crate::raw::millis;
 use crate::run::{Feed, Kept};
 use crate::runs::{SubmitError, Trigger, Which};
@@ -70,11 +72,15 @@ impl Engine {
         check_sinks(&pipeline, &feed)?;
         let trigger = trigger(replay, feed);
         let job = self.job(pipeline, version, &trigger)?;
-        let Some(durable) = &self.durable else {
-            let said = "this host keeps nothing, so that nothing can be replayed";
-            return Err(ReplayError::Invalid(said.into()));
-        };
+        let durable = self.keeper()?;
         Ok(self.submit_durable(durable, job, &trigger).await?)
+    }
+
+    fn keeper(&self) -> Result<&Arc<Durable>, ReplayError> {
+        self.durable.as_ref().ok_or_else(|| {
+            let said = "this host keeps nothing, so that nothing can be replayed";
+            ReplayError::Invalid(said.into())
+        })
     }
 
     fn replayed_version(&self, replay: &Replay) -> Result<u64, ReplayError> {
@@ -111,43 +117,13 @@ impl Engine {
         version: u64,
         feed: &Feed,
     ) -> Result<Arc<Pipeline>, ReplayError> {
-        let found = self.pipeline_for(id, version, feed).await;
-        let found = found.map_err(ReplayError::Invalid)?;
-        found.ok_or_else(|| SubmitError::NotFound(id.clone()).into())
-    }
-
-    /// A version of a pipeline, as a run that reads this carries it out; none: it is not registered.
-    ///
-    /// # Errors
-    /// The version is not kept, or does not fit any more, or other sinks do not.
-    async fn pipeline_for(
-        self: &Arc<Self>,
-        id: &PipelineId,
-        version: u64,
-        feed: &Feed,
-    ) -> Result<Option<Arc<Pipeline>>, String> {
-        let Some(now) = self.pipeline(id) else {
-            return Ok(None);
-        };
-        let into = feed.other_sinks();
-        if now.version == version && into.is_none() {
-            return Ok(Some(now.pipeline));
+        let durable = self.keeper()?;
+        let found = self.find_version(durable, id, version, feed.other_sinks());
+        match found.await.map_err(SubmitError::from)? {
+            Found::Here(pipeline) => Ok(pipeline),
+            Found::Absent => Err(SubmitError::NotFound(id.clone()).into()),
+            Found::Gone(why) => Err(ReplayError::Invalid(why)),
         }
-        let kept = self.pipeline_versions(id);
-        let known: Vec<_> = kept.iter().map(|v| v.version.to_string()).collect();
-        let text = kept.into_iter().find(|v| v.version == version);
-        let text = text.ok_or_else(|| {
-            format!(
-                "version {version} of pipeline {id} is not kept (any more); these are: {}",
-                known.join(", ")
-            )
-        })?;
-        let source = match into {
-            Some(sinks) => with_sinks(&text.source, sinks)?.into(),
-            None => text.source,
-        };
-        let read = self.read_version(id, &source).await;
-        read.map(|pipeline| Some(Arc::new(pipeline)))
     }
 }
 

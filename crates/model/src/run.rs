@@ -158,6 +158,47 @@ pub enum Started {
     Replay,
 }
 
+impl Started {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Manual,
+        Self::Backfill,
+        Self::Composition,
+        Self::Schedule,
+        Self::After,
+        Self::Redrive,
+        Self::Webhook,
+        Self::Replay,
+    ];
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|why| why.as_str() == name)
+    }
+
+    /// Did a trigger start it, and nobody who waits for its end?
+    #[must_use]
+    pub fn is_trigger(self) -> bool {
+        matches!(self, Self::Schedule | Self::After | Self::Webhook)
+    }
+
+    /// Its name in the store and in API answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Backfill => "backfill",
+            Self::Composition => "composition",
+            Self::Schedule => "schedule",
+            Self::After => "after",
+            Self::Redrive => "redrive",
+            Self::Webhook => "webhook",
+            Self::Replay => "replay",
+        }
+    }
+}
+
 /// The span of time a run covers, in words for names and in instants.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Covered {

@@ -205,6 +205,13 @@ async fn what_is_not_taken_is_told_so_byte_for_byte() {
     taken(&server, &signed("hook", body), "hook").await;
     let prefixed = to("hook", body).header("x-webhook-signature", &format!("sha256={good}"));
     taken(&server, &prefixed, "hook").await;
+    let metrics = server.get("/metrics").await.text();
+    for (pipeline, outcome, count) in [("hook", "received", 2), ("unset", "unavailable", 1)] {
+        let line = format!(
+            "weir_webhook_requests_total{{pipeline=\"{pipeline}\",outcome=\"{outcome}\"}} {count}\n"
+        );
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -429,6 +436,9 @@ async fn a_source_of_that_type_needs_a_webhook() {
     assert!(problems.contains("there is none"), "{problems}");
     let problems = said(&format!("id: a\ntrigger: {{every: 1m}}\n{sink}")).await;
     assert!(problems.contains("`source` is missing"), "{problems}");
+    let again = "source: {type: webhook, incremental: false}\n";
+    let problems = said(&(hook("a", "") + again)).await;
+    assert!(problems.contains("is taken once"), "{problems}");
     let options = "source: {type: webhook, records: data.items}\n";
     let good = hook("a", "") + options;
     assert_eq!(said(&good).await, "[]");

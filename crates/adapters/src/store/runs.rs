@@ -1,7 +1,7 @@
 //! Runs: found, listed, forgotten. They are written with their jobs.
 
 use model::id::PipelineId;
-use model::run::{RunId, RunState};
+use model::run::{RunId, RunState, Started};
 use model::store::{
     Answer, Failure, MOST_ROWS, Moment, NewRun, RunChange, RunFilter, Runs, StoredRun,
 };
@@ -60,7 +60,7 @@ fn read(mut row: Row) -> Result<StoredRun, Halt> {
             id: row.word()?,
             pipeline: row.named(|name| PipelineId::new(name).ok())?,
             version: row.number()?,
-            started_by: row.text()?,
+            started_by: row.named(Started::by_name)?,
             parent: row.maybe_word()?,
             submitted: row.moment()?,
             key: row.maybe_text()?,
@@ -82,7 +82,7 @@ pub(super) async fn add(tx: &mut dyn Tx, run: &NewRun) -> Result<bool, Halt> {
             &run.id,
             &run.pipeline,
             run.version,
-            &run.started_by,
+            run.started_by,
             run.parent.as_ref(),
             RunState::Queued,
             run.submitted,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::id::PipelineId;
-use model::run::{RunId, RunState};
+use model::run::{RunId, RunState, Started};
 use model::store::{
     Ask, Claim, Claims, Commit, Failure, Fence, JobState, MAX_ATTEMPTS, Moment, NewJob, NewRun,
     Outcome, RunChange, Store, Submission, Submitted,
@@ -96,7 +96,7 @@ fn new_run(number: u128) -> NewRun {
         id: RunId::of(number),
         pipeline: pipeline("p"),
         version: 3,
-        started_by: "manual".into(),
+        started_by: Started::Manual,
         parent: None,
         submitted: at(0),
         key: None,

@@ -143,6 +143,7 @@ from_words!(
     &model::id::PipelineId,
     &model::id::PluginId,
     model::run::RunState,
+    model::run::Started,
     model::store::JobState,
     model::store::LetterState
 );

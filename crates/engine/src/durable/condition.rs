@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use model::id::PipelineId;
-use model::pipeline::Status;
+use model::pipeline::{Pipeline, Status, Work};
 use model::run::{RunRecord, RunState};
 use model::store::{Condition, Failure};
 
 use super::Durable;
 use crate::Engine;
-use crate::pipelines::Registered;
+use crate::runs::is_incremental;
 use crate::slot::lock;
 
 /// Those that are not as they should be.
@@ -23,8 +23,8 @@ impl Engine {
         lock(&durable.conditions).get(id).cloned()
     }
 
-    /// Pauses a pipeline, or lets it go on: while it is paused, its trigger starts nothing, and what the trigger started already waits. A run under way goes on to its end. Answers
-    /// whether that changes anything.
+    /// Pauses a pipeline, or lets it go on: while it is paused, its trigger starts nothing, and what the trigger started already waits; a run under way reads no further batch and goes on
+    /// from there later. Answers whether that changes anything.
     ///
     /// # Errors
     /// The store did not take it.
@@ -34,7 +34,8 @@ impl Engine {
         };
         let changed = durable.store.pause(id.clone(), paused).await?;
         durable.know_conditions().await?;
-        durable.poke.notify_one();
+        self.put_off_held(durable);
+        durable.poke();
         if changed && !paused {
             // What its webhook had received by then is taken.
             self.set_inbox(id);
@@ -51,19 +52,43 @@ impl Engine {
         }
     }
 
-    /// Does the trigger of this pipeline start nothing now?
-    pub(super) fn is_paused(&self, registered: &Registered) -> bool {
-        let id = &registered.pipeline.id;
-        registered.pipeline.status == Status::Paused || self.condition(id).is_some_and(|c| c.paused)
-    }
-
-    /// Has somebody paused this pipeline?
-    pub(crate) fn is_held_up(&self, id: &PipelineId) -> bool {
+    /// Does the trigger of this pipeline start nothing now, by its spec or since somebody paused it?
+    pub(crate) fn is_paused(&self, pipeline: &Pipeline) -> bool {
         let paused = |durable: &std::sync::Arc<Durable>| {
             let conditions = lock(&durable.conditions);
-            conditions.get(id).is_some_and(|c| c.paused)
+            conditions.get(&pipeline.id).is_some_and(|c| c.paused)
         };
-        self.durable.as_ref().is_some_and(paused)
+        pipeline.status == Status::Paused || self.durable.as_ref().is_some_and(paused)
+    }
+
+    /// Has those runs of triggers read no further whose pipeline is paused by now; and of those that go on from a cursor, those whose pipeline is another version by now, which is to go on instead.
+    pub(crate) fn put_off_held(&self, durable: &Durable) {
+        let held: Vec<_> = {
+            let held = lock(&durable.held);
+            held.iter()
+                .map(|(run, h)| (run.clone(), h.incremental))
+                .collect()
+        };
+        for (run, incremental) in held {
+            let Some(entry) = self.runs.book.get(&run).filter(|e| !e.is_put_off()) else {
+                continue;
+            };
+            let of_trigger =
+                |r: &RunRecord| (r.started_by.is_trigger(), r.pipeline.clone(), r.version);
+            let (true, id, version) = entry.look(of_trigger) else {
+                continue;
+            };
+            let Some(now) = self.pipeline(&id) else {
+                continue;
+            };
+            // One that is made of others has no batches: it goes on to its end.
+            let moves = matches!(now.pipeline.work, Work::Flow(_));
+            if moves && self.is_paused(&now.pipeline) {
+                entry.put_off("its pipeline is paused");
+            } else if incremental && now.version != version && is_incremental(&now.pipeline) {
+                entry.put_off("its pipeline has another version by now, which goes on from here");
+            }
+        }
     }
 
     /// A pipeline whose run failed is in error until one succeeds.

@@ -9,8 +9,7 @@ use model::id::PipelineId;
 use model::pipeline::{Flow, Pipeline, Work};
 use model::run::{RunId, RunRecord, RunState, Started};
 use model::store::{
-    Failure, Letter, LetterFilter, LetterId, LetterState, Moment, Purge, RunFilter, Submission,
-    Waiting,
+    Failure, Letter, LetterFilter, LetterId, LetterState, Moment, Purge, Submission, Waiting,
 };
 use serde_json::{Map, Value};
 
@@ -23,8 +22,6 @@ use crate::runs::{SubmitError, Trigger, Which};
 const REMEMBERED: u32 = 1_000;
 /// Letters that are forgotten at once.
 const AT_ONCE: u32 = 500;
-/// Runs that are looked at to find those that try again.
-const NEWEST: u32 = 200;
 
 /// Why dead letters are not tried again.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -230,7 +227,7 @@ impl Engine {
             }
             runs.push(submitted.run);
         }
-        durable.poke.notify_one();
+        durable.poke();
         Ok(runs)
     }
 
@@ -312,11 +309,7 @@ impl Engine {
         sink: &str,
         now: SystemTime,
     ) -> Result<Submission, SubmitError> {
-        let feed = LetterFeed {
-            stage: sink.to_owned(),
-            undelivered: true,
-            ids: Vec::new(),
-        };
+        let feed = LetterFeed::circuit_of(sink.to_owned());
         let wait = job.pipeline.errors.circuit.first;
         self.redriving(job, feed, now + wait)
     }
@@ -392,11 +385,7 @@ impl Engine {
             if !waiting.undelivered || !is_sink(&found.pipeline, &waiting.stage) {
                 continue;
             }
-            let feed = LetterFeed {
-                stage: waiting.stage,
-                undelivered: true,
-                ids: Vec::new(),
-            };
+            let feed = LetterFeed::circuit_of(waiting.stage);
             let job = self.redrive_job(durable, &found.pipeline, found.version, &feed);
             let submission = self.circuit(&job.await?, &feed.stage, self.ports.clock.now())?;
             let _there_or_new = durable.store.submit(submission).await?;
@@ -422,13 +411,8 @@ async fn redrives(
 ) -> Result<Vec<(RunId, model::store::Job)>, Failure> {
     let mut all = Vec::new();
     for state in [RunState::Running, RunState::Queued] {
-        let filter = RunFilter {
-            pipeline: Some(pipeline.clone()),
-            state: Some(state),
-            ..RunFilter::default()
-        };
-        for run in durable.store.runs(filter, NEWEST).await? {
-            if run.run.started_by != "redrive" {
+        for run in durable.runs_of(pipeline, state).await? {
+            if run.run.started_by != Started::Redrive {
                 continue;
             }
             if let Some(job) = durable.store.job(run.run.id.clone()).await? {

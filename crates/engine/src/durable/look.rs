@@ -53,10 +53,7 @@ impl Engine {
     /// # Errors
     /// The store did not answer.
     pub async fn last_run(&self, id: &PipelineId) -> Result<Option<RunRecord>, Failure> {
-        let filter = RunFilter {
-            pipeline: Some(id.clone()),
-            ..RunFilter::default()
-        };
+        let filter = RunFilter::of(id.clone());
         Ok(self.list_runs(&filter, 1).await?.pop())
     }
 

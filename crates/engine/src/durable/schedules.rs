@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use model::id::PipelineId;
 use model::pipeline::{Overlap, Pace, Pipeline, TriggerSpec};
-use model::run::{RunId, RunRecord, RunState, Started};
+use model::run::{RunRecord, RunState, Started};
 use model::store::{
     Advance, Advanced, Failure, Moment, RunFilter, Schedule, StoredRun, Submission,
 };
@@ -19,13 +19,8 @@ use crate::schedule::{Busy, Standing, look};
 
 /// How long to wait at most: pipelines come, go, and change meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
-/// Most runs of a pipeline that are looked at of those that are not over: as many as may wait, and some.
-const NEWEST: u32 = 200;
 /// Runs that are looked at to find the last one that the trigger started.
 const LAST: u32 = 20;
-/// What such runs are started by, as the store has it.
-const SCHEDULE: &str = "schedule";
-const WEBHOOK: &str = "webhook";
 
 /// The schedules of this server, each with the version of its pipeline; none: of one that starts nothing now.
 type Armed = HashMap<PipelineId, (u64, Option<Schedule>)>;
@@ -40,6 +35,7 @@ pub(super) async fn keep(engine: Weak<Engine>, durable: Arc<Durable>) {
         let now = engine.ports.clock.now();
         let mut again = now + LOOK;
         engine.know_conditions().await;
+        engine.put_off_held(&durable);
         let all = engine.pipelines();
         let gone: Vec<_> = armed
             .keys()
@@ -87,7 +83,7 @@ impl Engine {
         let known = armed
             .get(&pipeline.id)
             .filter(|(version, _)| *version == registered.version);
-        if !is_timed || self.is_paused(registered) {
+        if !is_timed || self.is_paused(pipeline) {
             if known.is_none_or(|(_, schedule)| schedule.is_some()) {
                 // When it goes on, it begins anew.
                 disarm(durable, &pipeline.id).await;
@@ -145,7 +141,7 @@ impl Engine {
             {
                 Advanced::Moved(_) => {
                     schedule.last = Some(to);
-                    durable.poke.notify_one();
+                    durable.poke();
                 }
                 // Another server was first: its word counts.
                 Advanced::Stands(Some(stands)) => schedule = stands,
@@ -195,7 +191,7 @@ impl Engine {
                 continue;
             };
             let follows = after.pipeline == record.pipeline && after.on.takes(record.state);
-            if !follows || self.is_paused(&registered) {
+            if !follows || self.is_paused(pipeline) {
                 continue;
             }
             let trigger = Trigger {
@@ -225,24 +221,25 @@ pub(super) async fn has_to_wait(
         },
         _ => Overlap::Allow,
     };
-    let word = match record.started_by {
-        Started::Schedule if overlap != Overlap::Allow => SCHEDULE,
-        Started::Webhook => WEBHOOK,
-        _ if incremental => "",
+    match record.started_by {
+        Started::Schedule if overlap != Overlap::Allow => {}
+        Started::Webhook => {}
+        _ if incremental => {}
         _ => return Ok(false),
-    };
+    }
     let is_before = |run: &StoredRun| {
-        let started_by = run.run.started_by.as_str();
-        let counts = match incremental {
+        let started_by = run.run.started_by;
+        let counts = match (incremental, started_by) {
             // They read something else.
-            true => !["redrive", "replay", "backfill"].contains(&started_by),
-            false => started_by == word,
+            (true, Started::Redrive | Started::Replay | Started::Backfill) => false,
+            (true, _) => true,
+            (false, _) => started_by == record.started_by,
         };
         counts && run.run.id < record.id
     };
     for state in [RunState::Running, RunState::Queued] {
-        let runs = durable.store.runs(of(&pipeline.id, Some(state)), NEWEST);
-        if runs.await?.iter().any(is_before) {
+        let runs = durable.runs_of(&pipeline.id, state).await?;
+        if runs.iter().any(is_before) {
             return Ok(true);
         }
     }
@@ -252,36 +249,22 @@ pub(super) async fn has_to_wait(
 /// What is not over of the runs that a pipeline's trigger started, and when the last one ended.
 async fn busy(durable: &Durable, id: &PipelineId) -> Result<(Busy, Option<SystemTime>), Failure> {
     let busy = Busy {
-        running: under_way(durable, id, RunState::Running).await?.len(),
-        waiting: under_way(durable, id, RunState::Queued).await?.len(),
+        running: ticks(durable, id, RunState::Running).await?,
+        waiting: ticks(durable, id, RunState::Queued).await?,
     };
-    let newest = durable.store.runs(of(id, None), LAST).await?;
-    let own = newest.iter().filter(|run| run.run.started_by == SCHEDULE);
-    Ok((
-        busy,
-        own.filter_map(|run| run.ended).max().map(Moment::time),
-    ))
+    let newest = durable.store.runs(RunFilter::of(id.clone()), LAST).await?;
+    let ended = newest.iter().filter(|r| is_tick(r)).filter_map(|r| r.ended);
+    Ok((busy, ended.max().map(Moment::time)))
 }
 
-/// The runs that a pipeline's trigger started and that are in this state.
-async fn under_way(
-    durable: &Durable,
-    id: &PipelineId,
-    state: RunState,
-) -> Result<Vec<RunId>, Failure> {
-    let runs = durable.store.runs(of(id, Some(state)), NEWEST).await?;
-    let own = runs
-        .into_iter()
-        .filter(|run| run.run.started_by == SCHEDULE);
-    Ok(own.map(|run| run.run.id).collect())
+/// How many of the runs that a pipeline's schedule started are in this state.
+async fn ticks(durable: &Durable, id: &PipelineId, state: RunState) -> Result<usize, Failure> {
+    let runs = durable.runs_of(id, state).await?;
+    Ok(runs.iter().filter(|run| is_tick(run)).count())
 }
 
-fn of(id: &PipelineId, state: Option<RunState>) -> RunFilter {
-    RunFilter {
-        pipeline: Some(id.clone()),
-        state,
-        ..RunFilter::default()
-    }
+fn is_tick(run: &StoredRun) -> bool {
+    run.run.started_by == Started::Schedule
 }
 
 async fn disarm(durable: &Durable, id: &PipelineId) {

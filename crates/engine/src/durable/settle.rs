@@ -6,7 +6,7 @@ use model::run::{RunId, RunRecord, RunState, Started};
 use model::store::{Commit, Failure, Moment, NewRun, Outcome};
 
 use super::progress::{Left, progress_of};
-use super::{Durable, Held, change, text, word};
+use super::{Durable, Held, change, text};
 use crate::Engine;
 use crate::runs::entry::Entry;
 use crate::slot::lock;
@@ -27,12 +27,12 @@ impl Engine {
         let is_whole = whole == record.id;
         let left = entry.take_left();
         let (outcome, commit) = if is_whole {
-            self.outcome(record, held, left)
+            self.outcome(entry, record, held, left)
         } else {
             let now = self.ports.clock.now().into();
             (Outcome::Completed, of_part(record, left.commit, now))
         };
-        let goes_on = matches!(outcome, Outcome::Snoozed { .. } | Outcome::Retry { .. });
+        let goes_on = outcome.goes_on();
         loop {
             let now = self.ports.clock.now().into();
             let (outcome, commit) = (outcome.clone(), commit.clone());
@@ -56,7 +56,7 @@ impl Engine {
         }
         if is_whole {
             lock(&durable.held).remove(&whole);
-            durable.poke.notify_one();
+            durable.poke();
         }
         if record.started_by == Started::Redrive {
             self.look_behind(durable, record).await;
@@ -77,12 +77,21 @@ impl Engine {
         }
     }
 
-    fn outcome(&self, record: &RunRecord, held: Held, left: Left) -> (Outcome, Commit) {
+    fn outcome(
+        &self,
+        entry: &Entry,
+        record: &RunRecord,
+        held: Held,
+        left: Left,
+    ) -> (Outcome, Commit) {
         let now = Moment::from(self.ports.clock.now());
         let error = record.error.join(": ");
+        let is_put_off = entry.is_put_off() && !entry.is_cancelled();
         let outcome = match record.state {
-            // Whoever shuts down cancels what is under way: that is no end.
-            RunState::Cancelled if self.is_closing() => Outcome::Snoozed { until: now },
+            // Whoever shuts down cancels what is under way, and what is put off goes on later: that is no end.
+            RunState::Cancelled if self.is_closing() || is_put_off => {
+                Outcome::Snoozed { until: now }
+            }
             RunState::Cancelled => Outcome::Cancelled,
             RunState::Failed => match held.again {
                 Some(wait) => Outcome::Retry {
@@ -93,7 +102,7 @@ impl Engine {
             },
             _ => Outcome::Completed,
         };
-        let goes_on = matches!(outcome, Outcome::Snoozed { .. } | Outcome::Retry { .. });
+        let goes_on = outcome.goes_on();
         let mut record = record.clone();
         if goes_on {
             record.state = RunState::Queued;
@@ -123,7 +132,7 @@ fn of_part(record: &RunRecord, left: Commit, now: Moment) -> Commit {
             id: record.id.clone(),
             pipeline: record.pipeline.clone(),
             version: record.version,
-            started_by: word(record),
+            started_by: record.started_by,
             parent: record.parent.clone(),
             submitted,
             key: None,

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use model::pipeline::{ErrorPolicy, Pipeline};
+use model::pipeline::ErrorPolicy;
 use model::run::{RunRecord, RunState, Started};
 use model::store::{Ask, Claim, Commit, Failure, Fence, Moment, Outcome, Renewed, ToEnd, Why};
+use serde_json::Map;
 
-use super::prune::prune;
+use super::care::look_after;
 use super::schedules::{has_to_wait, keep};
 use super::{Args, Durable, Held, LEASE, QUEUE, change};
 use crate::Engine;
-use crate::replay::with_sinks;
+use crate::parameters;
+use crate::pipelines::versions::Found;
 use crate::run::retry::random;
 use crate::run::{Feed, Job};
 use crate::runs::entry::{Entry, Stand};
-use crate::runs::rfc3339;
+use crate::runs::{is_incremental, rfc3339};
 use crate::slot::lock;
 
 /// How often the store is asked at least: for what other servers submitted, and for what they left.
@@ -39,7 +41,7 @@ impl Engine {
         let lane = &self.runs.lane;
         lane.spawn(work(Arc::downgrade(self), Arc::clone(&durable)));
         lane.spawn(keep(Arc::downgrade(self), Arc::clone(&durable)));
-        lane.spawn(prune(Arc::downgrade(self), Arc::clone(&durable)));
+        lane.spawn(look_after(Arc::downgrade(self), Arc::clone(&durable)));
         lane.spawn(keep_leases(Arc::downgrade(self), durable));
     }
 
@@ -67,19 +69,21 @@ impl Engine {
             return discard(durable, &claim, None, error, self.ports.clock.now()).await;
         };
         let args: Args = serde_json::from_str(&claim.args).unwrap_or_default();
-        self.take_newest(&mut record, &args.feed);
-        let pipeline = match self.at_version(durable, &record, &args.feed).await? {
-            At::Here(_) if self.waits_for_resumption(&record) => {
+        self.take_newest(&mut record, &args);
+        let (id, into) = (&record.pipeline, args.feed.other_sinks());
+        let found = self.find_version(durable, id, record.version, into).await?;
+        let pipeline = match found {
+            Found::Here(_) if self.waits_for_resumption(&record) => {
                 return snooze(durable, &claim, PAUSED, self.ports.clock.now()).await;
             }
-            At::Here(pipeline)
+            Found::Here(pipeline)
                 if has_to_wait(durable, &pipeline, &record, args.incremental).await? =>
             {
                 return snooze(durable, &claim, BEHIND, self.ports.clock.now()).await;
             }
-            At::Here(pipeline) => pipeline,
-            At::Absent => return snooze(durable, &claim, ABSENT, self.ports.clock.now()).await,
-            At::Gone(error) => {
+            Found::Here(pipeline) => pipeline,
+            Found::Absent => return snooze(durable, &claim, ABSENT, self.ports.clock.now()).await,
+            Found::Gone(error) => {
                 let now = self.ports.clock.now();
                 self.no_longer_gathers(&record.pipeline, &claim.run);
                 return discard(durable, &claim, Some(record), error, now).await;
@@ -89,6 +93,7 @@ impl Engine {
         let held = Held {
             fence: claim.fence,
             again: again(&claim, &record, &args.feed, &pipeline.errors),
+            incremental: args.incremental,
             lost: false,
         };
         lock(&durable.held).insert(claim.run.clone(), held);
@@ -107,18 +112,7 @@ impl Engine {
             tee: None,
             pipeline,
         };
-        let waiting = self.runs.book.get(&claim.run);
-        let entry = waiting.filter(|e| e.state() == RunState::Queued);
-        if let Some(entry) = &entry {
-            let version = record.version;
-            entry.edit(|run| run.version = version);
-        }
-        let entry = entry.unwrap_or_else(|| {
-            let clock = Arc::clone(&self.ports.clock);
-            let entry = Entry::new(record, clock, Stand::Claimed);
-            self.runs.book.add(&entry);
-            entry
-        });
+        let entry = self.claimed_entry(record);
         if claim.attempt > 1 {
             let how = if claim.rescued {
                 "after its server was lost"
@@ -134,6 +128,22 @@ impl Engine {
         self.tell_running(durable, &entry, claim.fence).await?;
         self.spawn_run(entry, job);
         Ok(())
+    }
+
+    /// The run of this record in the book: the one that waited here, or a new one.
+    fn claimed_entry(&self, record: RunRecord) -> Arc<Entry> {
+        let waiting = self.runs.book.get(&record.id);
+        if let Some(entry) = waiting.filter(|e| e.state() == RunState::Queued) {
+            entry.edit(|run| {
+                run.version = record.version;
+                run.parameters = record.parameters;
+            });
+            return entry;
+        }
+        let clock = Arc::clone(&self.ports.clock);
+        let entry = Entry::new(record, clock, Stand::Claimed);
+        self.runs.book.add(&entry);
+        entry
     }
 
     /// The store says that a run is under way, for whoever looks at it from elsewhere.
@@ -154,56 +164,31 @@ impl Engine {
         durable.store.commit(fence, commit).await
     }
 
-    /// Some runs are of the version that their pipeline has when they begin: what is wrong with a sink may be mended by then, and what a webhook receives after a change is for what it was changed to.
-    fn take_newest(&self, record: &mut RunRecord, feed: &Feed) {
-        let is_newest = matches!(feed, Feed::Letters(_)) || record.started_by == Started::Webhook;
-        if let (true, Some(now)) = (is_newest, self.pipeline(&record.pipeline)) {
+    /// Some runs are of the version that their pipeline has when they are claimed: what is wrong with a sink may be mended by then, and what a trigger has a pipeline take from a cursor on is for
+    /// what the pipeline was changed to.
+    fn take_newest(&self, record: &mut RunRecord, args: &Args) {
+        let Some(now) = self.pipeline(&record.pipeline) else {
+            return;
+        };
+        let by_trigger = record.started_by.is_trigger();
+        let goes_on = args.incremental && is_incremental(&now.pipeline);
+        let is_inbox = record.started_by == Started::Webhook;
+        if by_trigger && (goes_on || is_inbox) {
+            record.version = now.version;
+            // Nobody gave it any.
+            if let Ok(defaults) = parameters::complete(&now.pipeline.parameters, &Map::new()) {
+                record.parameters = defaults;
+            }
+        } else if matches!(args.feed, Feed::Letters(_)) {
             record.version = now.version;
         }
     }
 
-    /// The pipeline in the version that a run began with.
-    async fn at_version(
-        self: &Arc<Self>,
-        durable: &Durable,
-        record: &RunRecord,
-        feed: &Feed,
-    ) -> Result<At, Failure> {
-        let Some(now) = self.pipeline(&record.pipeline) else {
-            return Ok(At::Absent);
-        };
-        let into = feed.other_sinks();
-        if now.version == record.version && into.is_none() {
-            return Ok(At::Here(now.pipeline));
-        }
-        let (id, number) = (&record.pipeline, record.version);
-        let Some(kept) = durable.store.version(id.clone(), number).await? else {
-            let gone = format!("version {number} of pipeline {id} is not kept any more");
-            return Ok(At::Gone(gone));
-        };
-        let text = match into.map(|sinks| with_sinks(&kept.text, sinks)) {
-            None => kept.text,
-            Some(Ok(text)) => text,
-            Some(Err(error)) => return Ok(At::Gone(error)),
-        };
-        let read = self.read_version(id, &Arc::from(text)).await;
-        Ok(read.map_or_else(At::Gone, |pipeline| At::Here(Arc::new(pipeline))))
-    }
-
     /// Is it a run of a trigger, and the trigger is paused?
     fn waits_for_resumption(&self, record: &RunRecord) -> bool {
-        let registered = self.pipeline(&record.pipeline);
-        is_of_trigger(record) && registered.is_some_and(|r| self.is_paused(&r))
+        let now = self.pipeline(&record.pipeline);
+        record.started_by.is_trigger() && now.is_some_and(|now| self.is_paused(&now.pipeline))
     }
-}
-
-/// Where the pipeline of a run is.
-enum At {
-    Here(Arc<Pipeline>),
-    /// It is not registered now.
-    Absent,
-    /// It cannot be had in that version, for this reason.
-    Gone(String),
 }
 
 /// Claims runs as long as the engine lives and takes any.
@@ -330,15 +315,7 @@ fn again(claim: &Claim, record: &RunRecord, feed: &Feed, errors: &ErrorPolicy) -
         let tried = claim.attempt.saturating_sub(1);
         errors.rerun.wait(tried, random())
     };
-    (claim.may_retry() && is_of_trigger(record)).then(wait)
-}
-
-/// Did a trigger start it?
-fn is_of_trigger(record: &RunRecord) -> bool {
-    matches!(
-        record.started_by,
-        Started::Schedule | Started::After | Started::Webhook
-    )
+    (claim.may_retry() && record.started_by.is_trigger()).then(wait)
 }
 
 /// Puts a claimed run off.

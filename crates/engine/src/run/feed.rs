@@ -61,6 +61,15 @@ impl Feed {
 }
 
 impl LetterFeed {
+    /// What the circuit of a sink tries.
+    pub(crate) fn circuit_of(sink: String) -> Self {
+        Self {
+            stage: sink,
+            undelivered: true,
+            ids: Vec::new(),
+        }
+    }
+
     /// Is it what the circuit of a sink tries until nothing is left?
     #[must_use]
     pub fn is_circuit(&self) -> bool {

@@ -278,7 +278,11 @@ impl Engine {
             (end, _) => end,
         };
         let cursor = lock(&flight.cursor).clone();
-        keeping.close(task, end, cursor).await
+        match keeping.close(task, end, cursor).await {
+            // It has what it read, and goes on with the rest later: that is no failure.
+            End::Failed(_) if entry.is_put_off() => End::Cancelled,
+            end => end,
+        }
     }
 
     async fn stages(

@@ -80,6 +80,10 @@ impl Spring {
             let pulled = tokio::select! {
                 biased;
                 () = flight.cut_short() => break,
+                why = flight.entry.until_put_off() => {
+                    flight.cut(Some(Failure::new(why)));
+                    break;
+                }
                 pulled = self.pull(most, &flight) => pulled,
             };
             let pulled = match pulled {

@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     /// Grows with each state that is to be shown.
     revision: watch::Sender<u64>,
     cancel: Arc<Cancel>,
+    /// Why it is to read nothing more, and go on later.
+    put_off: watch::Sender<Option<&'static str>>,
     /// Runs of the whole that it is part of, or is: how many were started.
     family: Arc<AtomicUsize>,
     shown: Mutex<Shown>,
@@ -112,6 +114,7 @@ impl Entry {
                 own: watch::Sender::new(false),
                 whole: whole.map(|w| Arc::clone(&w.cancel)),
             }),
+            put_off: watch::Sender::new(None),
             family: whole.map_or_else(Arc::default, |w| Arc::clone(&w.family)),
             shown: Mutex::default(),
             said: AtomicUsize::new(0),
@@ -320,6 +323,24 @@ impl Entry {
             Box::pin(async move { own.wait_for(|cancel| *cancel).await.is_ok() })
         };
         futures_util::future::select_all(self.cancel.all().map(wait)).await;
+    }
+
+    /// It is to read nothing more, for this reason, and to go on from there later.
+    pub(crate) fn put_off(&self, why: &'static str) {
+        self.log("info", None, format!("reads nothing more for now: {why}"));
+        self.put_off.send_replace(Some(why));
+    }
+
+    pub(crate) fn is_put_off(&self) -> bool {
+        self.put_off.borrow().is_some()
+    }
+
+    /// Waits until it is put off; why.
+    pub(crate) async fn until_put_off(&self) -> &'static str {
+        let mut put_off = self.put_off.subscribe();
+        // The sender is there as long as anybody waits.
+        let why = put_off.wait_for(Option::is_some).await;
+        why.ok().and_then(|why| *why).unwrap_or_default()
     }
 
     /// Waits until it is over.

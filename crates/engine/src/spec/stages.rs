@@ -161,20 +161,20 @@ impl<'a> Stages<'a> {
         }
     }
 
-    /// Takes `incremental` off a source.
-    pub(super) fn incremental(reader: &mut Reader<'_>, source: &mut Value, at: &str) -> bool {
-        let given = source
-            .as_object_mut()
-            .and_then(|map| map.shift_remove(INCREMENTAL));
-        match given {
-            None => false,
-            Some(Value::Bool(given)) => given,
-            Some(given) => {
+    /// Takes `incremental` off a source, if it is there.
+    pub(super) fn incremental(
+        reader: &mut Reader<'_>,
+        source: &mut Value,
+        at: &str,
+    ) -> Option<bool> {
+        match source.as_object_mut()?.shift_remove(INCREMENTAL)? {
+            Value::Bool(given) => Some(given),
+            given => {
                 reader.said.value(
                     format!("{at}/{INCREMENTAL}"),
                     format!("`{INCREMENTAL}` is {given}; true or false is needed"),
                 );
-                false
+                None
             }
         }
     }

@@ -14,7 +14,7 @@ use super::problems::Finding;
 use super::reader::{Outer, Reader};
 use super::schema::derived_of;
 use super::sentences::Checker;
-use super::stages::{Place, Stages};
+use super::stages::{INCREMENTAL, Place, Stages};
 use super::written;
 use crate::{parameters, templates};
 
@@ -148,13 +148,16 @@ impl Reader<'_> {
         );
         let mut incremental = false;
         let source = source.and_then(|(at, mut map)| {
-            incremental = Stages::incremental(self, &mut map, &at);
+            let given = Stages::incremental(self, &mut map, &at);
             let source = stages.stage(self, map, &at, Place::Source)?;
-            if incremental {
+            let is_inbox = is_inbox(self.natives, &source.kind);
+            incremental = given.unwrap_or(is_inbox);
+            if is_inbox && !incremental {
+                let message = "what a webhook receives is taken once: leave `incremental` out";
+                self.said.value(format!("{at}/{INCREMENTAL}"), message);
+            } else if given == Some(true) {
                 stages.check_incremental(self, &source, &at);
             }
-            // A payload is taken once.
-            incremental |= is_inbox(self.natives, &source.kind);
             Some(source)
         });
         let transforms: Vec<_> = transforms

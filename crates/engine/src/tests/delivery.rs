@@ -133,6 +133,19 @@ impl Kept {
         found.map(|c| (c.cursor, serde_json::from_str(&c.sinks).unwrap()))
     }
 
+    /// Waits until metrics tell of so many open circuits, and letters that wait for their sinks.
+    async fn measured(&self, circuits: u64, letters: u64) {
+        let lines = [
+            format!("weir_open_circuits{{pipeline=\"p\"}} {circuits}\n"),
+            format!("weir_dead_letters{{pipeline=\"p\",kind=\"undelivered\"}} {letters}\n"),
+        ];
+        self.until("metrics tell", async || {
+            let all = self.bench.engine.metrics();
+            lines.iter().all(|line| all.contains(line)).then_some(())
+        })
+        .await;
+    }
+
     fn down(&self, sink: &'static str, is_down: bool) {
         let mut broken = self.world.broken.lock().unwrap();
         match is_down {
@@ -292,6 +305,7 @@ async fn of_two_sinks_one_is_down_for_ten_minutes() {
         assert_eq!((circuit.sink.as_str(), circuit.letters), ("s1", count));
         assert!(circuit.run.is_some(), "{circuit:?}");
     }
+    kept.measured(1, 230).await;
     // It is tried again at longer and longer intervals.
     let now = || kept.world.time.load(std::sync::atomic::Ordering::SeqCst);
     let circuit = async || kept.bench.engine.circuits(&id("p")).await.unwrap().pop();
@@ -335,6 +349,7 @@ async fn of_two_sinks_one_is_down_for_ten_minutes() {
     })
     .await;
     assert_eq!(kept.seen.there("s1"), all(240));
+    kept.measured(0, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use model::bronze::{InboxCursor, KeptInput};
 use model::id::PipelineId;
 use model::run::{RunId, RunRecord, RunState, Started};
-use model::store::{Failure, RunFilter};
+use model::store::Failure;
 use tokio::sync::watch;
 
 use super::bounds::Admitted;
@@ -154,7 +154,7 @@ impl Engine {
         };
         self.recall(inbox).await?;
         if !inbox.is_source
-            || !self.takes_webhooks(inbox)
+            || self.is_paused(&inbox.pipeline)
             || !self.something_waits(&durable, inbox).await?
         {
             return Ok(());
@@ -176,7 +176,7 @@ impl Engine {
         };
         // One that is cancelled was not wanted; the next payload starts one that takes all.
         let is_over = !matches!(record.state, RunState::Cancelled);
-        if !is_over || !inbox.is_source || !self.takes_webhooks(&inbox) || self.is_closing() {
+        if !is_over || !inbox.is_source || self.is_paused(&inbox.pipeline) || self.is_closing() {
             return;
         }
         if lock(&inbox.shared.gathering).is_some() {
@@ -242,23 +242,12 @@ impl Engine {
     /// Does a run that takes payloads wait, or is one at work?
     async fn has_run(&self, durable: &Durable, id: &PipelineId) -> Result<bool, String> {
         for state in [RunState::Queued, RunState::Running] {
-            let filter = RunFilter {
-                pipeline: Some(id.clone()),
-                state: Some(state),
-                ..RunFilter::default()
-            };
-            let runs = durable.store.runs(filter, 200).await;
-            let runs = runs.map_err(|e| e.to_string())?;
+            let runs = durable.runs_of(id, state).await;
+            let runs = runs.map_err(|e| e.to_string())?.into_iter();
             let own = durable.own_queue();
-            for run in runs
-                .into_iter()
-                .filter(|run| run.run.started_by == "webhook")
-            {
-                let job = durable
-                    .store
-                    .job(run.run.id)
-                    .await
-                    .map_err(|e| e.to_string())?;
+            for run in runs.filter(|run| run.run.started_by == Started::Webhook) {
+                let job = durable.store.job(run.run.id).await;
+                let job = job.map_err(|e| e.to_string())?;
                 if job.is_some_and(|job| job.new.queue == own && !job.state.is_over()) {
                     return Ok(true);
                 }

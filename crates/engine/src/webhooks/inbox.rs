@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderMap;
 use model::id::PipelineId;
-use model::pipeline::{Pipeline, Scheme, Status, TriggerSpec, Webhook, Work};
+use model::pipeline::{Pipeline, Scheme, TriggerSpec, Webhook, Work};
 use model::ports::References;
 use model::stage::Natives;
 use tokio::sync::OnceCell;
@@ -212,11 +212,6 @@ fn reads_inbox(pipeline: &Pipeline, natives: &Natives) -> bool {
 }
 
 impl Engine {
-    /// Is a webhook's pipeline active, by its spec and by whoever may pause it?
-    pub(super) fn takes_webhooks(&self, inbox: &Inbox) -> bool {
-        inbox.pipeline.status == Status::Active && !self.is_held_up(&inbox.pipeline.id)
-    }
-
     /// A pipeline has come, changed, or gone: so has its webhook. What waits there is taken.
     pub(crate) fn set_inbox(&self, id: &PipelineId) {
         let registered = self.pipeline(id);

@@ -66,6 +66,22 @@ pub enum WebhookError {
     Unavailable(String),
 }
 
+impl WebhookError {
+    /// Its name in metrics.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NotConfigured => "not_configured",
+            Self::Signature => "bad_signature",
+            Self::Seen => "duplicate",
+            Self::Rate(_) => "rate_limited",
+            Self::Refused(_) => "refused",
+            Self::TooLarge(_) => "too_large",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+}
+
 impl Engine {
     /// The webhook of a pipeline, where one may be sent to now.
     ///
@@ -74,7 +90,7 @@ impl Engine {
     pub fn inbox(&self, id: &str) -> Result<Arc<Inbox>, WebhookError> {
         let id = PipelineId::new(id).map_err(|_| WebhookError::NotFound)?;
         match self.inboxes.get(&id) {
-            Some(inbox) if self.takes_webhooks(&inbox) => Ok(inbox),
+            Some(inbox) if !self.is_paused(&inbox.pipeline) => Ok(inbox),
             Some(_) => Err(WebhookError::NotConfigured),
             None if self.pipeline(&id).is_some() => Err(WebhookError::NotConfigured),
             None => Err(WebhookError::NotFound),
@@ -86,6 +102,20 @@ impl Engine {
     /// # Errors
     /// Why it is not taken. It may have been kept all the same where a hook after it refused.
     pub async fn receive(
+        self: &Arc<Self>,
+        inbox: &Arc<Inbox>,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<RunId, WebhookError> {
+        let received = self.take_in(inbox, headers, body).await;
+        let outcome = received
+            .as_ref()
+            .map_or_else(WebhookError::word, |_| "received");
+        self.run_meters.webhook(&inbox.pipeline.id, outcome);
+        received
+    }
+
+    async fn take_in(
         self: &Arc<Self>,
         inbox: &Arc<Inbox>,
         headers: &HeaderMap,

@@ -222,6 +222,14 @@ pub enum Outcome {
     Cancelled,
 }
 
+impl Outcome {
+    /// Is the job claimed again, later?
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        matches!(self, Self::Retry { .. } | Self::Snoozed { .. })
+    }
+}
+
 /// What is written for a job, all of it or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Commit {

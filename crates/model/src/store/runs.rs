@@ -2,7 +2,7 @@
 
 use super::{Answer, Moment};
 use crate::id::PipelineId;
-use crate::run::{RunId, RunState};
+use crate::run::{RunId, RunState, Started};
 
 /// A run to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub struct NewRun {
     pub pipeline: PipelineId,
     /// The version of the spec it runs.
     pub version: u64,
-    /// Why it takes place, a word.
-    pub started_by: String,
+    /// Why it takes place.
+    pub started_by: Started,
     /// The run it is part of.
     pub parent: Option<RunId>,
     /// When it was submitted.
@@ -64,6 +64,17 @@ pub struct RunFilter {
     pub parent: Option<RunId>,
     /// Submitted before this one: where the page before ended.
     pub before: Option<RunId>,
+}
+
+impl RunFilter {
+    /// All runs of a pipeline.
+    #[must_use]
+    pub fn of(pipeline: PipelineId) -> Self {
+        Self {
+            pipeline: Some(pipeline),
+            ..Self::default()
+        }
+    }
 }
 
 /// Runs. They are written through [`super::Jobs`].

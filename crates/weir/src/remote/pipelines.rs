@@ -46,7 +46,7 @@ pub(super) enum PipelineAction {
         /// The number of a version
         number: Option<u64>,
     },
-    /// Let the trigger of a pipeline start nothing until it is resumed
+    /// Let the trigger of a pipeline start nothing, and what it started read no further, until it is resumed
     Pause {
         /// Its id
         id: String,

@@ -1,5 +1,6 @@
 //! Data pipelines and their runs.
 
+use model::run::Started;
 use serde_json::{Value, json};
 
 use super::{list, number, object, or_null, text, to};
@@ -171,7 +172,7 @@ pub(super) fn runs() -> Value {
             "id": text(),
             "pipeline": text(),
             "version": number(),
-            "started_by": {"enum": ["manual", "backfill", "composition", "schedule", "after", "redrive"]},
+            "started_by": {"enum": Started::ALL.map(Started::as_str)},
             "parent": text(),
             "children": texts(),
             "members": {"type": "array", "maxItems": 16, "items": object(&["id", "pipeline", "state", "duration_ms", "stages"], json!({
