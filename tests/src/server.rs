@@ -43,7 +43,19 @@ pub fn binary() -> PathBuf {
 /// The binary with an environment of its own: nothing of the caller's configuration.
 #[must_use]
 pub fn command() -> Command {
-    let mut command = Command::new(binary());
+    clean(Command::new(binary()))
+}
+
+/// The same, where a folder is a disk of its own with so many bytes: a mount that nobody else sees, for which no rights are needed.
+fn command_on_disk(folder: &Path, bytes: u64) -> Command {
+    const MOUNT: &str = r#"mount -t tmpfs -o size="$0" none "$1" && shift && exec "$@""#;
+    let mut command = clean(Command::new("unshare"));
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", MOUNT]);
+    command.arg(bytes.to_string()).arg(folder).arg(binary());
+    command
+}
+
+fn clean(mut command: Command) -> Command {
     for name in [
         "HOST",
         "PORT",
@@ -68,6 +80,7 @@ pub struct Setup {
     key: Option<String>,
     listen: bool,
     folder: bool,
+    disk: Option<u64>,
 }
 
 impl Setup {
@@ -86,7 +99,15 @@ impl Setup {
             key: Some(KEY.into()),
             listen: true,
             folder: true,
+            disk: None,
         }
+    }
+
+    /// The data folder is a disk of its own with so many bytes. It ends with the server.
+    #[must_use]
+    pub fn disk(mut self, bytes: u64) -> Self {
+        self.disk = Some(bytes);
+        self
     }
 
     /// As the reference does it, with the reference's key.
@@ -171,7 +192,14 @@ impl Setup {
     /// # Panics
     /// When it does not come up.
     pub async fn start(self) -> Server {
-        let mut command = command();
+        let data = self.home.path().join("data");
+        let mut command = match self.disk {
+            None => command(),
+            Some(bytes) => {
+                std::fs::create_dir(&data).expect("a folder");
+                command_on_disk(&data, bytes)
+            }
+        };
         command.arg("serve");
         if self.listen {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -181,7 +209,7 @@ impl Setup {
         }
         command
             .arg("--data")
-            .arg(self.home.path().join("data"))
+            .arg(&data)
             .args(&self.args)
             .envs(self.env.iter().map(|(n, v)| (n, v)))
             .stdout(Stdio::piped())
@@ -199,6 +227,7 @@ impl Setup {
             child,
             log,
             home: Some(self.home),
+            on_disk: self.disk.is_some(),
         };
         server.come_up().await;
         server
@@ -236,6 +265,7 @@ pub struct Server {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
     home: Option<TempDir>,
+    on_disk: bool,
 }
 
 impl Server {
@@ -280,10 +310,15 @@ impl Server {
         self.home().join("plugins")
     }
 
-    /// The data folder.
+    /// The data folder; on a disk of its own, as the server sees it.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.home().join("data")
+        let data = self.home().join("data");
+        if !self.on_disk {
+            return data;
+        }
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+        root.join(data.strip_prefix("/").unwrap_or(&data))
     }
 
     fn home(&self) -> &Path {
@@ -421,6 +456,7 @@ impl Server {
             key: Some(self.key.clone()),
             listen: true,
             folder: true,
+            disk: None,
         }
     }
 }

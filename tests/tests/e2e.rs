@@ -32,6 +32,8 @@ mod durable;
 mod egress;
 #[path = "e2e/events.rs"]
 mod events;
+#[path = "e2e/faults.rs"]
+mod faults;
 #[path = "e2e/grants.rs"]
 mod grants;
 #[path = "e2e/guide.rs"]

@@ -50,9 +50,12 @@ pub enum Failure {
     /// The store did not answer, or not that it was done: it may work later. Asking again does no harm, since nothing is submitted or settled twice.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// There is no room: the disk, or a bound, which is named.
+    /// The disk is full: it may work later, too.
     #[error("the store is full: {0}")]
     Full(String),
+    /// As much is kept as may be, by a bound, which is named.
+    #[error("no more is kept: {0}")]
+    Bound(String),
     /// Somebody else has claimed the job since, or it is over: whoever gets this has to stop working on it.
     #[error("the job is no longer this server's")]
     Lost,
@@ -62,6 +65,14 @@ pub enum Failure {
     /// What was given cannot be kept.
     #[error("{0}")]
     Invalid(String),
+}
+
+impl Failure {
+    /// May the same work later?
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Full(_))
+    }
 }
 
 /// A moment, to the millisecond, as the store keeps it.

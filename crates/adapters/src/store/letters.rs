@@ -208,7 +208,7 @@ pub(super) async fn add(
         if let Some(room) = room
             && (now.letters > room.letters || now.bytes > room.bytes)
         {
-            return Err(Failure::Full(format!(
+            return Err(Failure::Bound(format!(
                 "{pipeline} may keep {} dead letters and {} bytes of them, and would have {} and {}",
                 room.letters, room.bytes, now.letters, now.bytes
             ))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::run::{RunId, RunRecord, RunState, Started};
-use model::store::{Commit, Failure, Moment, NewRun, Outcome};
+use model::store::{Commit, Moment, NewRun, Outcome};
 
 use super::progress::{Left, progress_of};
 use super::{Durable, Held, change, text};
@@ -44,7 +44,7 @@ impl Engine {
             };
             match told {
                 Ok(()) => break,
-                Err(Failure::Unavailable(error)) if durable.held(&whole).is_some() => {
+                Err(error) if error.is_retryable() && durable.held(&whole).is_some() => {
                     tracing::warn!(run_id = %record.id, %error, "the end of a run cannot be kept yet");
                     self.ports.stages.timer.wait(PAUSE).await;
                 }

@@ -151,8 +151,8 @@ impl Engine {
         loop {
             match ask().await {
                 Ok(answer) => return Ok(answer),
-                Err(StoreFailure::Unavailable(error)) => {
-                    tracing::warn!(error, "a run waits for the store");
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(%error, "a run waits for the store");
                     self.ports.stages.timer.wait(PAUSE).await;
                 }
                 Err(other) => return Err(Failure::new(other.to_string())),
@@ -303,15 +303,15 @@ impl Tenure {
             };
             self.ledger.take_back(told);
             match error {
-                StoreFailure::Unavailable(error) => {
-                    tracing::warn!(run_id = %self.entry.id, error, "how far a run is cannot be kept now");
+                error if error.is_retryable() => {
+                    tracing::warn!(run_id = %self.entry.id, %error, "how far a run is cannot be kept now");
                     timer.wait(PAUSE).await;
                 }
                 StoreFailure::Lost => {
                     self.lose();
                     return Ok(());
                 }
-                StoreFailure::Full(what) => return Err(full(&what)),
+                StoreFailure::Bound(what) => return Err(full(&what)),
                 other => {
                     let failure = Failure::new(other.to_string());
                     return Err(failure.within("how far the run is cannot be kept"));
@@ -344,7 +344,7 @@ impl Tenure {
                     self.lose();
                     return End::Cancelled;
                 }
-                Err(StoreFailure::Full(what)) => return End::Failed(full(&what)),
+                Err(StoreFailure::Bound(what)) => return End::Failed(full(&what)),
                 Err(other) => return End::Failed(Failure::new(other.to_string())),
             }
         }
@@ -363,10 +363,8 @@ impl Tenure {
     async fn flush(&self, told: &Told) -> Result<(), StoreFailure> {
         loop {
             match self.write(told).await {
-                Err(StoreFailure::Unavailable(error))
-                    if self.durable.held(&self.whole).is_some() =>
-                {
-                    tracing::warn!(run_id = %self.entry.id, error, "what a run could not deliver cannot be kept yet");
+                Err(error) if error.is_retryable() && self.durable.held(&self.whole).is_some() => {
+                    tracing::warn!(run_id = %self.entry.id, %error, "what a run could not deliver cannot be kept yet");
                     self.engine.ports.stages.timer.wait(PAUSE).await;
                 }
                 done => return done,

@@ -146,8 +146,8 @@ impl Redrive {
 
     async fn pull(&self, most: Most) -> Result<Pulled, Fault> {
         let page = self.page(most.records).await.map_err(|e| match e {
-            StoreFailure::Unavailable(message) => Fault::Transient {
-                message,
+            passing if passing.is_retryable() => Fault::Transient {
+                message: passing.to_string(),
                 retry_after_ms: None,
             },
             other => Fault::Refused(other.to_string()),

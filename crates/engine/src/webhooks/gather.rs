@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use model::bronze::{InboxCursor, KeptInput};
 use model::id::PipelineId;
 use model::run::{RunId, RunRecord, RunState, Started};
-use model::store::Failure;
 use tokio::sync::watch;
 
 use super::bounds::Admitted;
@@ -103,7 +102,7 @@ impl Engine {
                     durable.poke();
                     return;
                 }
-                Err(error @ (Failure::Unavailable(_) | Failure::Full(_))) if !self.is_closing() => {
+                Err(error) if error.is_retryable() && !self.is_closing() => {
                     tracing::warn!(run_id = %record.id, %error, "a run that takes payloads cannot be submitted yet");
                     self.ports.stages.timer.wait(PAUSE).await;
                 }

@@ -247,7 +247,7 @@ pub struct Commit {
     pub redriven: Vec<(LetterId, Redriven)>,
     /// Runs that are asked for, unless they were before.
     pub submissions: Vec<Submission>,
-    /// How much each pipeline may keep of those; more is refused with [`super::Failure::Full`], and nothing is written. None: no bound.
+    /// How much each pipeline may keep of those; more is refused with [`super::Failure::Bound`], and nothing is written. None: no bound.
     pub room: Option<Room>,
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn durable(error: &Failure) -> Problem {
         Failure::Unavailable(_) => {
             of(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable").retry_after(5)
         }
-        Failure::Full(_) => of(StatusCode::INSUFFICIENT_STORAGE, "store_full"),
+        Failure::Full(_) | Failure::Bound(_) => of(StatusCode::INSUFFICIENT_STORAGE, "store_full"),
         Failure::Lost | Failure::Conflict(_) => of(StatusCode::CONFLICT, "store_conflict"),
         Failure::Invalid(_) => of(StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
     }

@@ -77,7 +77,7 @@ pub(super) async fn letters_have_bounds(store: Shared) {
         let mut more = within(4..=4, letters, bytes);
         more.runs.push(change(1, RunState::Running));
         let full = store.commit(fence, more).await;
-        assert!(matches!(full, Err(Failure::Full(said)) if said.contains("4 and 16")));
+        assert!(matches!(full, Err(Failure::Bound(said)) if said.contains("4 and 16")));
     }
     assert_eq!(run_state(&store, 1).await, RunState::Queued);
     assert_eq!(kept(&store).await, (3, 12));
