@@ -1,11 +1,12 @@
 //! Replays: what was received goes through its pipeline again, after a crash byte for byte, and after a fix with other values in the same rows.
 
 use e2e::server::{Server, Setup, command};
+use e2e::upstream::{Reply, Upstream};
 use e2e::wait::{PATIENCE, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::pipelines::{Place, copy, send_spec};
+use crate::pipelines::{Place, copy, run, send_spec};
 use crate::webhooks::{hook, serve, setup, signed, taken};
 
 const ORDERS: u64 = 50;
@@ -179,6 +180,61 @@ async fn after_a_crash_the_same_bytes_come_out() {
         .map(|name| std::fs::read_to_string(place.data(name)).unwrap_or_default());
     assert_eq!(halves.concat(), sent);
     assert!(!halves[1].is_empty());
+}
+
+/// A page of a connection with one issue; is there another one?
+fn page(number: u64, more: bool) -> Reply {
+    let body = json!({"data": {"issues": {
+        "edges": [{"node": {"number": number}}],
+        "pageInfo": {"hasNextPage": more, "endCursor": format!("c{number}")},
+    }}});
+    Reply::answer("200 OK", "application/json", &body.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_api_and_a_plugin_gave_goes_through_again_without_them() {
+    let place = Place::new().await;
+    let pages = vec![page(1, true), page(2, false), page(3, false)];
+    let api = Upstream::start(vec![("/graphql", Reply::InTurn(pages))]).await;
+    let sink = "sink: {type: file, path: '{{run.id}}.ndjson'}\n";
+    place.spec("issues", &format!(
+        "id: issues\nsource:\n  type: graphql\n  url: http://{}/graphql\n  query: 'query($after: String) {{ issues(after: $after) {{ edges {{ node {{ number }} }} pageInfo {{ hasNextPage endCursor }} }} }}'\n  pagination: {{connection: data.issues}}\n{sink}",
+        api.host
+    ));
+    let config = "config: {shelf: s}";
+    place.spec("fill", &format!(
+        "id: fill\nsource: {{type: file, path: some.ndjson}}\nsink: {{type: plugin, plugin: shelf, {config}}}\n"
+    ));
+    place.spec(
+        "taken",
+        &format!("id: taken\nsource: {{type: plugin, plugin: shelf, {config}}}\n{sink}"),
+    );
+    std::fs::write(place.data("some.ndjson"), "{\"n\":1}\n{\"n\":2}\n").unwrap();
+    let allow = format!("allow = [\"http://{}\", ", api.host);
+    let setup = Setup::new().guest("examples/shelf.wasm");
+    let config = place.config().replace("allow = [", &allow);
+    let server = setup.config(&config).start().await;
+    let out = |run: &Value| {
+        assert_eq!(run["state"], "succeeded", "{run:#}");
+        let file = format!("{}.ndjson", run["id"].as_str().unwrap());
+        std::fs::read_to_string(place.data(&file)).unwrap()
+    };
+    run(&server, "fill", &json!({})).await;
+    let mut first = Vec::new();
+    for id in ["issues", "taken"] {
+        first.push(out(&run(&server, id, &json!({})).await));
+    }
+    assert_eq!(
+        first,
+        ["{\"number\":1}\n{\"number\":2}\n", "{\"n\":1}\n{\"n\":2}\n"]
+    );
+    // Both would give something else now.
+    run(&server, "fill", &json!({})).await;
+    for (id, first) in ["issues", "taken"].into_iter().zip(&first) {
+        let again = out(&replayed(&server, id, &json!({})).await);
+        assert_eq!(again, *first, "{id}");
+    }
+    assert_eq!(api.seen().len(), 2, "nobody is asked again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
