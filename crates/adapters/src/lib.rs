@@ -11,7 +11,6 @@ pub mod references;
 pub mod secrets;
 pub mod specs;
 pub mod stages;
-pub mod state;
 pub mod store;
 pub mod valves;
 

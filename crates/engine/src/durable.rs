@@ -19,6 +19,7 @@ use model::run::{RunId, RunRecord, RunState, Started};
 use model::store::{
     Cancel, Failure, Fence, NewJob, NewRun, RunChange, RunFilter, Store, StoredRun, Submission,
 };
+use model::text::hex;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
 
@@ -283,8 +284,7 @@ pub(crate) fn change(
 
 /// What tells texts apart: SHA-256, in hexadecimal digits.
 fn digest(text: &str) -> String {
-    let digest = Sha256::digest(text);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text))
 }
 
 fn text(record: &RunRecord) -> String {

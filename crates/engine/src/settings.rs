@@ -8,6 +8,7 @@ use model::grants::Capability;
 use model::limits::{Limit, Limits};
 use model::plugin::{About, Admission};
 use model::settings::{PluginSettings, WrittenSettings};
+use model::text::hex;
 
 use crate::catalog::Digest;
 use crate::options::Options;
@@ -130,9 +131,8 @@ impl Settings {
 }
 
 fn covers(settings: &PluginSettings, digest: &Digest, place: &str) -> Result<(), LoadError> {
-    let found: String = digest.iter().map(|b| format!("{b:02x}")).collect();
     settings
-        .covers(&found)
+        .covers(&hex(digest))
         .map_err(|wrong| LoadError::Settings(format!("{place}: {wrong}")))
 }
 

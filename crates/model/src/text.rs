@@ -1,4 +1,4 @@
-//! Texts for people, cut where they grow too long.
+//! Texts for people: cut where they grow too long, and bytes as digits.
 
 /// What stands where a text was cut.
 const CUT: char = '…';
@@ -15,6 +15,12 @@ pub fn clipped(mut text: String, most: usize) -> String {
     text
 }
 
+/// Bytes as lower-case hexadecimal digits, two each.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +35,10 @@ mod tests {
         check("éééé", 8, "éééé");
         check("ééééé", 8, "éé…");
         check("aé", 0, "…");
+    }
+
+    #[test]
+    fn a_byte_has_two_digits() {
+        assert_eq!(hex(&[0, 10, 255]), "000aff");
     }
 }

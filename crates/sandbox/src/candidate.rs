@@ -15,6 +15,7 @@ use model::manifest::Manifest;
 use model::plugin::{About, Admission, Candidate, Plugin, Role, ValveValues};
 use model::ports::{EgressPolicy, Reach};
 use model::settings::PluginSettings;
+use model::text::hex;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
@@ -114,14 +115,6 @@ fn wrong_type(error: &wasmtime::Error) -> LoadError {
         interface: "or exports an interface of another shape".into(),
         reason: format!("{error:#}"),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, b| {
-        let _infallible = write!(text, "{b:02x}");
-        text
-    })
 }
 
 /// What the instance of `describe` has: nothing is granted to it.

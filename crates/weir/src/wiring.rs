@@ -12,7 +12,6 @@ use adapters::references::AllowedReferences;
 use adapters::secrets::NamedSecrets;
 use adapters::specs::SpecFolders;
 use adapters::stages::{ArrowConvert, Console, StagePorts, natives};
-use adapters::state::SqliteState;
 use adapters::store::Database;
 use adapters::valves::ValveFiles;
 use anyhow::Context;
@@ -25,7 +24,7 @@ use model::grants::HttpGrant;
 use model::limits::{Limit, Limits};
 use model::plugin::Loader;
 use model::ports::{
-    self, Clock, ComponentStore, Egress, EgressPolicy, References, Timer, ValveStore,
+    self, Clock, ComponentStore, Egress, EgressPolicy, References, StateStore, Timer, ValveStore,
 };
 use model::stage::Natives;
 use sandbox::{CompileWorker, Sandbox, SandboxConfig, SandboxPorts};
@@ -62,6 +61,8 @@ pub(crate) struct Reach {
     pub(crate) durability: Option<Durability>,
     /// Where payloads are kept as they came.
     pub(crate) raw: Option<Raw>,
+    /// Where plugins keep their state; none: in a file in the data folder.
+    pub(crate) state: Option<Arc<dyn StateStore>>,
 }
 
 impl Reach {
@@ -80,6 +81,7 @@ impl Reach {
             keep: Some(config.pipelines.keep),
             durability: None,
             raw: None,
+            state: None,
         }
     }
 }
@@ -99,15 +101,23 @@ pub(crate) async fn server(config: &Config) -> anyhow::Result<Server> {
         &config.plugins.first,
         &config.plugins.others,
     )?)));
-    let valves = Arc::new(ValveFiles::open(&config.data)?);
+    let Kept {
+        store,
+        state,
+        valves,
+    } = kept(config).await?;
     let host = host_with(
         config,
         Arc::<Watched>::clone(&components),
         valves,
         &config.data.join("compiled"),
         Reach {
-            durability: Some(durability(config).await?),
+            durability: Some(Durability {
+                store,
+                owner: owner(config)?,
+            }),
             raw: Some(raw(config).await?),
+            state,
             ..Reach::configured(config)
         },
     )?;
@@ -123,19 +133,39 @@ pub(crate) async fn server(config: &Config) -> anyhow::Result<Server> {
     })
 }
 
-/// The store of runs, and this server's name in it.
-async fn durability(config: &Config) -> anyhow::Result<Durability> {
-    let store: Arc<dyn model::store::Store> = match &config.store {
-        Store::File => Arc::new(Database::sqlite(&config.data.join("store.sqlite"))?),
+/// Where a server keeps what outlives it.
+struct Kept {
+    store: Arc<dyn model::store::Store>,
+    /// None: in a file of its own, so that no plugin's writes stand in the way of runs.
+    state: Option<Arc<dyn StateStore>>,
+    valves: Arc<dyn ValveStore>,
+}
+
+/// In files in the data folder, or all in one database that servers share.
+async fn kept(config: &Config) -> anyhow::Result<Kept> {
+    match &config.store {
+        Store::File => Ok(Kept {
+            store: Arc::new(Database::sqlite(&config.data.join("store.sqlite"))?),
+            state: None,
+            valves: Arc::new(ValveFiles::open(&config.data)?),
+        }),
         Store::Postgres { url, password } => {
             let here = std::env::current_dir().context("there is no folder here")?;
             let opened = Database::postgres(url, password.as_deref(), &here).await;
-            Arc::new(opened.context("[store]")?)
+            let database = Arc::new(opened.context("[store]")?);
+            Ok(Kept {
+                store: Arc::<Database>::clone(&database),
+                state: Some(Arc::<Database>::clone(&database)),
+                valves: database,
+            })
         }
-    };
+    }
+}
+
+/// This server's name in the store.
+fn owner(config: &Config) -> anyhow::Result<String> {
     let place = config.data.join("server-id");
-    let owner = key::kept_as(&place, "server").context("this server has no name for the store")?;
-    Ok(Durability { store, owner })
+    key::kept_as(&place, "server").context("this server has no name for the store")
 }
 
 /// The log of raw payloads.
@@ -178,9 +208,13 @@ pub(crate) fn host_with(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let egress: Arc<dyn Egress> = Arc::new(HyperEgress::new()?);
     let switchboard = Arc::new(Switchboard::default());
+    let state = match &reach.state {
+        Some(state) => Arc::clone(state),
+        None => Arc::new(Database::sqlite(&config.data.join("state.sqlite"))?),
+    };
     let sandbox_ports = SandboxPorts {
         clock: Arc::clone(&clock),
-        state: Arc::new(SqliteState::open(&config.data)?),
+        state,
         egress: Arc::clone(&egress),
         exchange: Arc::<Switchboard>::clone(&switchboard),
         secrets: Arc::new(NamedSecrets::new(config.secrets.clone())),

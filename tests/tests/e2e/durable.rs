@@ -1,10 +1,12 @@
 //! Runs that outlive the server: killed, restarted, asked for twice, started by the clock and by each other.
 
-use e2e::server::Server;
+use e2e::postgres::Postgres;
+use e2e::server::{Server, Setup};
 use e2e::wait::{PATIENCE, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::crashes::store_in;
 use crate::pipelines::{Place, copy, run, start};
 
 /// The runs of a pipeline, the newest first.
@@ -191,4 +193,46 @@ async fn an_incremental_run_reads_only_what_has_come_since() {
     add("{\"n\":3}\n");
     assert_eq!(read(&server, &json!({"limit": 1})).await, "{\"n\":1}\n");
     assert_eq!(read(&server, &json!({})).await, "{\"n\":3}\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_plugins_keep_lies_in_the_database_that_servers_share() {
+    let postgres = Postgres::start();
+    let place = Place::new().await;
+    let shelf = "type: plugin, plugin: shelf, config: {shelf: s}";
+    place.spec(
+        "fill",
+        &format!("id: fill\nsource: {{type: file, path: some.ndjson}}\nsink: {{{shelf}}}\n"),
+    );
+    place.spec(
+        "take",
+        &format!("id: take\nsource: {{{shelf}}}\nsink: {{type: file, path: taken.ndjson}}\n"),
+    );
+    std::fs::write(place.data("some.ndjson"), "{\"n\":1}\n").unwrap();
+    let start = async || {
+        let setup = Setup::new().guest("examples/shelf.wasm");
+        let setup = setup.guest("corpus/valves_all.wasm");
+        let config = format!("{}{}", place.config(), store_in(&postgres));
+        setup
+            .config(&config)
+            .env("WEIR_TEST_PASSWORD", "weir")
+            .start()
+            .await
+    };
+    let server = start().await;
+    let set = json!({"HOST": "example.com"});
+    let values = server.post("/valves_all/valves/update", &set).await.json();
+    let filled = run(&server, "fill", &json!({})).await;
+    assert_eq!(filled["state"], "succeeded", "{filled:#}");
+    for left in ["state.sqlite", "store.sqlite", "valves"] {
+        assert!(!server.data().join(left).exists(), "{left}");
+    }
+    drop(server);
+    // Another one, with nothing of its own.
+    let server = start().await;
+    assert_eq!(server.get("/valves_all/valves").await.json(), values);
+    let taken = run(&server, "take", &json!({})).await;
+    assert_eq!(taken["state"], "succeeded", "{taken:#}");
+    let records = std::fs::read_to_string(place.data("taken.ndjson")).unwrap();
+    assert_eq!(records, "{\"n\":1}\n");
 }

@@ -127,7 +127,24 @@ fn migrate(connection: &Connection) -> Result<(), String> {
         run(&DIALECT.say(step))?;
         run(&format!("INSERT INTO layout (step) VALUES ({number})"))?;
     }
+    take_over(connection)?;
     run("COMMIT")
+}
+
+/// What plugins kept in a file of Weir's first layout of their state.
+fn take_over(connection: &Connection) -> Result<(), String> {
+    let is_old = "SELECT count(*) FROM sqlite_schema WHERE name IN ('entries', 'totals')";
+    let tables: u32 = connection
+        .query_row(is_old, [], |row| row.get(0))
+        .map_err(|e| e.to_string())?;
+    if tables < 2 {
+        return Ok(());
+    }
+    let all = "INSERT INTO plugin_state (plugin, name, version, value) SELECT plugin, key, version, value FROM entries;
+         INSERT INTO plugin_state_totals (plugin, keys, bytes, version) SELECT plugin, keys, bytes, version FROM totals;
+         DROP TABLE entries;
+         DROP TABLE totals;";
+    connection.execute_batch(all).map_err(|e| e.to_string())
 }
 
 fn start(

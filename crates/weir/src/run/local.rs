@@ -54,6 +54,7 @@ impl Local {
             keep: None,
             durability: None,
             raw: None,
+            state: None,
         };
         let components = Arc::new(OneFile::of(&plugins)?);
         let host = wiring::host_with(&config, components, Arc::new(NoValves), &compiled, reach)?;

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use model::BoxFuture;
 use model::data::{Batch, Partly, Reject, Writer};
 use model::error::Fault;
+use model::text::hex;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use url::Url;
@@ -17,7 +18,6 @@ use url::Url;
 use super::body::{Pieces, Unread, coding, drain};
 use super::caller::{Answer, Caller, Draft, Failure};
 use super::document::{Document, Path, inner};
-use super::sign::hex;
 
 /// Most bytes of an answer that names results.
 const ANSWER: u64 = 16 * 1024 * 1024;

@@ -69,6 +69,12 @@ pub(super) async fn state_has_a_quota(store: Database) {
     assert!(set("c", 7).await.is_ok());
     let counter = store.add(id("p"), "n".into(), 1, tight).await;
     assert_eq!(counter, Err(StateError::Full));
+    // What is too much by now may become less.
+    let tighter = Quota { bytes: 4, keys: 1 };
+    let shrunk = put(&store, "c", &[0; 6], Expect::Any, tighter).await;
+    assert!(shrunk.is_ok(), "{shrunk:?}");
+    let grown = put(&store, "c", &[0; 7], Expect::Any, tighter).await;
+    assert_eq!(grown, Err(StateError::Full));
 }
 
 pub(super) async fn counters_lose_nothing(store: Database) {

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use model::id::PluginId;
+use model::ports::{Expect, Quota, StateStore};
 use model::store::{Jobs, RunFilter, Runs};
 
 use super::super::Database;
@@ -47,6 +49,32 @@ fn a_file_that_is_none_is_refused() {
         .unwrap();
     other.close().unwrap();
     check_refused(&newer, &["layout 99", "newer version of Weir"]);
+}
+
+#[tokio::test]
+async fn state_of_the_first_layout_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path());
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(
+        "CREATE TABLE entries (plugin TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (plugin, key)) STRICT;
+         CREATE TABLE totals (plugin TEXT NOT NULL PRIMARY KEY, keys INTEGER NOT NULL, bytes INTEGER NOT NULL, version INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+         INSERT INTO entries VALUES ('p', 'k', 7, x'76');
+         INSERT INTO totals VALUES ('p', 1, 2, 9);",
+    )
+    .unwrap();
+    old.close().unwrap();
+    let plugin = || PluginId::new("p").unwrap();
+    for version in [7, 10] {
+        let store = Database::sqlite(&path).unwrap();
+        let entry = StateStore::get(&store, plugin(), "k".into()).await.unwrap();
+        let (value, found) = entry.map(|e| (e.value, e.version)).unwrap();
+        assert_eq!((value.as_slice(), found), (b"v".as_slice(), version));
+        let room = Quota { bytes: 2, keys: 1 };
+        let put = store.put(plugin(), "k".into(), b"v".to_vec(), Expect::Any, room);
+        assert_eq!(put.await, Ok(version.max(9) + 1));
+        close(store, &path);
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use model::bronze::{BronzeError, Kept, Position, Reading};
 use model::data::Most;
+use model::text::hex;
 use serde_json::{Map, Value, json};
 
 use super::super::{Answer, Call, json as answer, query};
@@ -59,7 +60,7 @@ pub(in crate::routes) async fn records(call: &Call) -> Answer {
 
 /// A payload: as text if it is UTF-8, and else in Base64.
 fn shown(kept: &Kept) -> Value {
-    let digest: String = kept.digest.iter().map(|b| format!("{b:02x}")).collect();
+    let digest = hex(&kept.digest);
     let mut shown = json!({
         "position": kept.position,
         "received": time(kept.record.received_ms),

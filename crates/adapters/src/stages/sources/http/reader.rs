@@ -8,6 +8,7 @@ use model::BoxFuture;
 use model::data::{Most, Pulled, Reader};
 use model::error::Fault;
 use model::stage::Context;
+use model::text::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -16,7 +17,6 @@ use super::page::{Page, Part, Site};
 use super::paging::{Next, Past};
 use super::plan::Plan;
 use crate::stages::web::caller::Caller;
-use crate::stages::web::sign::hex;
 
 /// So many equal pages one after the other are no pages.
 const EQUAL_PAGES: u32 = 3;
