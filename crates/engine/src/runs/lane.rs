@@ -1,16 +1,18 @@
 //! The threads that runs work on: of lower priority than all others, so that moving data does not hold up chats. Made with the first run.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::options::RunOptions;
+use crate::slot::lock;
 
 pub(crate) struct Lane {
     options: RunOptions,
-    runtime: OnceLock<Option<Runtime>>,
+    /// None: no threads can be had, or they have ended.
+    runtime: OnceLock<Mutex<Option<Runtime>>>,
 }
 
 impl Lane {
@@ -28,9 +30,20 @@ impl Lane {
     {
         // Its log lines go where the caller's go, also where that is not the same for the whole process.
         let work = tracing::instrument::WithSubscriber::with_current_subscriber(work);
-        match self.runtime.get_or_init(|| start(self.options)) {
+        let runtime = self.runtime.get_or_init(|| Mutex::new(start(self.options)));
+        match &*lock(runtime) {
             Some(runtime) => runtime.spawn(work),
             None => tokio::spawn(work),
+        }
+    }
+
+    /// Ends what is under way where it waits next, as the end of the process does.
+    pub(crate) fn halt(&self) {
+        if let Some(runtime) = self.runtime.get()
+            && let Some(runtime) = lock(runtime).take()
+        {
+            // Not waited for: the engine may be let go on one of these threads.
+            runtime.shutdown_background();
         }
     }
 }
@@ -56,10 +69,7 @@ fn start(options: RunOptions) -> Option<Runtime> {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        // Not waited for: the engine may be let go on one of these threads.
-        if let Some(Some(runtime)) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.halt();
     }
 }
 

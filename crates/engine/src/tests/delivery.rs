@@ -1,67 +1,54 @@
 //! Delivery of runs that are kept in a real store, under a clock that is set by hand: attempts that go on where the one before ended, dead letters, circuits.
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use adapters::store::Database;
 use bytes::Bytes;
 use model::pipeline::{Backoff, DeadLetters, Pipeline, Work};
 use model::run::{RunId, RunRecord, RunState, Started};
-use model::store::{Letter, LetterFilter, LetterId, LetterState, Moment, Purge, RunFilter, Store};
+use model::store::{Letter, LetterFilter, LetterId, LetterState, Purge};
 use serde_json::{Value, json};
 
-use super::fake::{World, world};
-use super::stages::{Bench, Seen, bench_over, flow, id, report};
-use crate::{Durability, RedriveError, RunOptions, Trigger, Which};
+use super::kept::{Ground, register};
+use super::stages::{Bench, flow, id, report};
+use crate::{RedriveError, Trigger, Which};
 
 /// A server, and what stays when it is gone.
 struct Kept {
-    _folder: tempfile::TempDir,
-    store: Arc<dyn Store>,
-    world: Arc<World>,
-    seen: Arc<Seen>,
+    ground: Ground,
     bench: Bench,
     /// Servers that have lost what they had.
     old: Vec<Bench>,
 }
 
+impl Deref for Kept {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
+}
+
 impl Kept {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Database::sqlite(&folder.path().join("store.sqlite")).unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
-        let (world, seen) = (world(), Arc::default());
-        world.advance(1_000);
-        let bench = server(&world, &seen, &store).await;
+    async fn with(pipeline: &Pipeline) -> Self {
+        let ground = Ground::new();
+        let bench = ground.server("here");
+        bench.engine.take_up_runs();
+        register(&bench, pipeline).await;
         Self {
-            _folder: folder,
-            store,
-            world,
-            seen,
+            ground,
             bench,
             old: Vec::new(),
         }
     }
 
-    async fn with(pipeline: &Pipeline) -> Self {
-        let kept = Self::new().await;
-        kept.register(pipeline).await;
-        kept
-    }
-
     async fn register(&self, pipeline: &Pipeline) {
-        let text = format!("{pipeline:?}");
-        let put = self
-            .bench
-            .engine
-            .register_or_replace(pipeline.clone(), &text);
-        put.await.unwrap();
+        register(&self.bench, pipeline).await;
     }
 
     /// Another server takes over what this one had, as after a crash.
     async fn crash(&mut self, pipeline: &Pipeline, run: &RunId) {
-        let store = Arc::clone(&self.store);
-        let next = bench(&self.world, &self.seen, &store);
+        let next = self.server("here");
         let old = std::mem::replace(&mut self.bench, next);
         self.register(pipeline).await;
         self.bench.engine.take_up_runs();
@@ -77,36 +64,10 @@ impl Kept {
         .await;
     }
 
-    /// Lets time pass until this holds.
-    async fn until<T>(&self, what: &str, mut holds: impl AsyncFnMut() -> Option<T>) -> T {
-        for _ in 0..20_000 {
-            if let Some(found) = holds().await {
-                return found;
-            }
-            // The clock does not outrun the store: else leases would end before they are renewed.
-            let nobody = self.store.forsake("nobody".into(), Moment::from_ms(0));
-            assert_eq!(nobody.await, Ok(0));
-            self.world.advance_ms(50);
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let runs = self.bench.engine.runs(&RunFilter::default(), 10);
-        panic!("{what}: {runs:#?} {:?}", self.world.log());
-    }
-
     async fn submit(&self, change: impl FnOnce(&mut Trigger)) -> RunId {
         let mut trigger = Trigger::of(Which::Named(id("p")));
         change(&mut trigger);
         self.bench.engine.submit(trigger).await.unwrap()
-    }
-
-    /// Waits until the store says that a run is over.
-    async fn over(&self, run: &RunId) -> RunRecord {
-        self.until("the run is over", async || {
-            let stored = self.store.run(run.clone()).await.unwrap().unwrap();
-            let record: RunRecord = serde_json::from_str(&stored.run.record).unwrap();
-            stored.state.is_over().then_some(record)
-        })
-        .await
     }
 
     async fn run(&self) -> RunRecord {
@@ -153,20 +114,6 @@ impl Kept {
             false => broken.remove(sink),
         };
     }
-}
-
-fn bench(world: &Arc<World>, seen: &Arc<Seen>, store: &Arc<dyn Store>) -> Bench {
-    let durability = Durability {
-        store: Arc::clone(store),
-        owner: "here".into(),
-    };
-    bench_over(world, seen, RunOptions::default(), Some(durability))
-}
-
-async fn server(world: &Arc<World>, seen: &Arc<Seen>, store: &Arc<dyn Store>) -> Bench {
-    let bench = bench(world, seen, store);
-    bench.engine.take_up_runs();
-    bench
 }
 
 /// So many records, and a source that says where it is.
