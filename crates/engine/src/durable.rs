@@ -3,6 +3,7 @@
 
 mod care;
 mod condition;
+mod leases;
 pub(crate) mod letters;
 mod look;
 pub(crate) mod progress;
@@ -33,7 +34,7 @@ use crate::slot::lock;
 
 /// The queue of runs.
 const QUEUE: &str = "runs";
-/// How long a server may be silent before another one takes its runs.
+/// How long a server may be silent before another one takes its runs, by the watch of that one.
 const LEASE: Duration = Duration::from_secs(30);
 
 /// Most runs of a pipeline that are looked at of those that are not over.

@@ -22,6 +22,8 @@ pub const MOST: usize = 100;
 pub const GRACE: Duration = Duration::from_secs(60);
 /// Ticks that were left out are counted up to here.
 pub const MOST_COUNTED: u32 = 1_000;
+/// Longest that a line waits after the clock was set back.
+const REACH: Duration = Duration::from_secs(24 * 60 * 60);
 /// Up to this length an interval is a worker's, which lives as long as its server holds it; each tick of a longer one is a job.
 pub const LONGEST_WORKER: Duration = Duration::from_secs(60);
 
@@ -127,7 +129,7 @@ pub fn look(
             return Ok(nothing(standing, None));
         }
         TriggerSpec::Interval(interval) => {
-            standing = within_reach(standing, interval, now);
+            standing = within_reach(standing, interval.every, now);
             let rules = |overlap| Rules {
                 pipeline,
                 missed: Missed::Once,
@@ -146,6 +148,7 @@ pub fn look(
             }
         }
         TriggerSpec::Cron(cron) => {
+            standing = within_reach(standing, REACH, now);
             let rules = Rules {
                 pipeline,
                 missed: cron.missed,
@@ -198,9 +201,10 @@ fn nothing(standing: Standing, again: Option<i64>) -> Look {
     }
 }
 
-/// An interval has no times of its own: where the clock was set back by more than one, it is counted from now. Else nothing would run until the clock is where it was.
-fn within_reach(standing: Standing, interval: &Interval, now: i64) -> Standing {
-    let far = now.saturating_add(span(interval.every));
+/// Where the clock was set back by more than this, ticks are counted from now. Else nothing would run until the clock is where it was. An interval has no times of its own; those of a
+/// line that were started already are known by the keys of their runs.
+fn within_reach(standing: Standing, reach: Duration, now: i64) -> Standing {
+    let far = now.saturating_add(span(reach));
     let is_far = |at: &SystemTime| millis(*at) > far;
     let tick = standing.tick;
     Standing {

@@ -1,6 +1,7 @@
 //! Tests of the engine with fake plugins, stores and a clock that is set by hand.
 
 mod calls;
+mod clock;
 mod compositions;
 mod delivery;
 mod dependencies;
@@ -8,6 +9,7 @@ mod exchange;
 mod fake;
 mod files;
 mod hooks;
+mod jumps;
 mod kept;
 mod lifecycle;
 mod logs;

@@ -17,8 +17,8 @@ use crate::BoxFuture;
 
 pub use checkpoints::{Checkpoint, Checkpoints};
 pub use jobs::{
-    Ask, Attempt, Cancel, Claim, Claims, Commit, Fence, Job, JobId, JobState, Jobs, MAX_ATTEMPTS,
-    NewJob, Outcome, Renewed, Submission, Submitted, ToEnd, Why,
+    ASTRAY, Ask, Attempt, Cancel, Claim, Claims, Commit, Fence, Job, JobId, JobState, Jobs, Lease,
+    MAX_ATTEMPTS, NewJob, Outcome, Renewed, Submission, Submitted, ToEnd, Why,
 };
 pub use letters::{
     Letter, LetterFilter, LetterId, LetterState, Letters, NewLetter, Purge, Redriven, Room, Waiting,

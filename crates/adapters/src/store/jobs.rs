@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::run::RunId;
 use model::store::{
     Answer, Ask, Attempt, Cancel, Claims, Commit, Failure, Fence, Job, JobId, JobState, Jobs,
-    Moment, NewJob, Outcome, Renewed, RunChange, Submission, Submitted,
+    Lease, Moment, NewJob, Outcome, Renewed, RunChange, Submission, Submitted,
 };
 
 use super::tx::{Halt, Row, Tx, execute, one, touched, values};
@@ -75,19 +75,23 @@ impl Jobs for Database {
         })
     }
 
-    fn forsake(&self, owner: String, now: Moment) -> Answer<u64> {
-        self.writes((owner, now), |tx, (owner, now)| {
+    fn forsake(&self, owner: String) -> Answer<u64> {
+        self.writes(owner, |tx, owner| {
             Box::pin(async move {
                 let ended = tx
                     .query(
-                        "UPDATE jobs SET lease_until = $2
-                         WHERE state = 'executing' AND owner = $1 AND lease_until > $2 RETURNING id",
-                        &values![owner, *now],
+                        "UPDATE jobs SET lease_until = NULL
+                         WHERE state = 'executing' AND owner = $1 AND lease_until IS NOT NULL RETURNING id",
+                        &values![owner],
                     )
                     .await?;
                 Ok(ended.len() as u64)
             })
         })
+    }
+
+    fn leases(&self, queue: String) -> Answer<Vec<Lease>> {
+        self.reads(queue, |tx, queue| Box::pin(leases(tx, queue)))
     }
 
     fn job(&self, run: RunId) -> Answer<Option<Job>> {
@@ -407,12 +411,26 @@ async fn attempts(tx: &mut dyn Tx, run: &RunId) -> Result<Vec<Attempt>, Halt> {
     rows.into_iter().map(read).collect()
 }
 
+async fn leases(tx: &mut dyn Tx, queue: &str) -> Result<Vec<Lease>, Halt> {
+    let sql = "SELECT id, fence, lease_until FROM jobs WHERE queue = $1 AND state = 'executing' ORDER BY lease_until, id";
+    let rows = tx.query(sql, &values![queue]).await?;
+    let read = |mut row: Row| {
+        Ok(Lease {
+            fence: Fence {
+                job: JobId(row.int()?),
+                number: row.int()?,
+            },
+            until: row.maybe_moment()?,
+        })
+    };
+    rows.into_iter().map(read).collect()
+}
+
 async fn due(tx: &mut dyn Tx, queue: &str) -> Result<Option<Moment>, Halt> {
     let mut first = None;
     for sql in [
         "SELECT due FROM jobs WHERE queue = $1 AND state = 'available' ORDER BY priority DESC, due, id LIMIT 1",
         "SELECT due FROM jobs WHERE queue = $1 AND state IN ('scheduled', 'retryable') ORDER BY due LIMIT 1",
-        "SELECT min(lease_until) FROM jobs WHERE queue = $1 AND state = 'executing'",
     ] {
         if let Some(mut row) = one(tx, sql, &values![queue]).await?
             && let Some(at) = row.maybe_moment()?

@@ -69,7 +69,8 @@ conformance! {
     jobs: what_cannot_be_kept_is_refused, the_same_key_is_the_same_run, retries_end, a_snooze_is_no_attempt, what_is_cancelled_ends,
         a_commit_is_all_or_nothing;
     claims: fences_keep_out_who_was_rescued, lost_attempts_are_used_up, the_highest_priority_then_the_oldest_goes_first,
-        a_queue_has_its_bound, one_knows_when_to_ask_again, attempts_are_bounded;
+        a_queue_has_its_bound, one_knows_when_to_ask_again, a_lease_is_silent_only_while_it_stands, what_a_clock_put_off_that_was_set_back_is_due,
+        attempts_are_bounded;
     races: jobs_are_claimed_once, a_key_is_submitted_once, a_tick_is_started_once, versions_are_counted_once;
     runs: runs_are_found_by_what_they_are, runs_are_pruned_by_age_and_number;
     progress: schedules_move_on_once, pipelines_are_paused_and_in_error, checkpoints_are_the_last_ones, versions_are_kept_once;
@@ -131,11 +132,20 @@ fn ask(owner: &str, now: i64) -> Ask {
         most: 100,
         lease: secs(30),
         now: at(now),
+        silent: Vec::new(),
+        set_back: false,
     }
 }
 
 async fn claim(store: &Shared, owner: &str, now: i64) -> Claims {
-    store.claim(ask(owner, now)).await.unwrap()
+    rescue(store, ask(owner, now)).await
+}
+
+/// Claims, by somebody who takes those for silent whose time is over.
+async fn rescue(store: &Shared, ask: Ask) -> Claims {
+    let mut silent = store.leases(ask.queue.clone()).await.unwrap();
+    silent.retain(|lease| lease.until.is_some_and(|until| until <= ask.now));
+    store.claim(Ask { silent, ..ask }).await.unwrap()
 }
 
 /// The only job there is to run.

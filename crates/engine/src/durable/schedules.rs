@@ -210,9 +210,10 @@ impl Engine {
 pub(super) async fn has_to_wait(
     durable: &Durable,
     pipeline: &Pipeline,
-    record: &RunRecord,
+    stored: &StoredRun,
     incremental: bool,
 ) -> Result<bool, Failure> {
+    let (own, started) = (&stored.run, stored.run.started_by);
     let overlap = match &pipeline.trigger {
         TriggerSpec::Cron(cron) => cron.overlap,
         TriggerSpec::Interval(interval) => match interval.pace {
@@ -221,21 +222,28 @@ pub(super) async fn has_to_wait(
         },
         _ => Overlap::Allow,
     };
-    match record.started_by {
+    match started {
         Started::Schedule if overlap != Overlap::Allow => {}
         Started::Webhook => {}
         _ if incremental => {}
         _ => return Ok(false),
     }
+    let has_begun = stored.state == RunState::Running;
     let is_before = |run: &StoredRun| {
         let started_by = run.run.started_by;
         let counts = match (incremental, started_by) {
             // They read something else.
             (true, Started::Redrive | Started::Replay | Started::Backfill) => false,
             (true, _) => true,
-            (false, _) => started_by == record.started_by,
+            (false, _) => started_by == started,
         };
-        counts && run.run.id < record.id
+        // Ids follow the clock, which may have been set back: what has begun is before what has not.
+        let is_first = match (run.state == RunState::Running, has_begun) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => run.run.id < own.id,
+        };
+        counts && is_first && run.run.id != own.id
     };
     for state in [RunState::Running, RunState::Queued] {
         let runs = durable.runs_of(&pipeline.id, state).await?;

@@ -9,6 +9,7 @@ use model::store::{Ask, Claim, Commit, Failure, Fence, Moment, Outcome, Renewed,
 use serde_json::Map;
 
 use super::care::look_after;
+use super::leases::Watch;
 use super::schedules::{has_to_wait, keep};
 use super::{Args, Durable, Held, LEASE, QUEUE, change};
 use crate::Engine;
@@ -47,8 +48,7 @@ impl Engine {
 
     /// Makes the runs claimable that this server had under way when it ended.
     async fn forsake(&self, durable: &Durable) -> Result<(), Failure> {
-        let now = self.ports.clock.now().into();
-        let left = durable.store.forsake(durable.owner.clone(), now).await?;
+        let left = durable.store.forsake(durable.owner.clone()).await?;
         if left > 0 {
             tracing::info!(
                 runs = left,
@@ -68,6 +68,10 @@ impl Engine {
             let error = "its record cannot be read".to_owned();
             return discard(durable, &claim, None, error, self.ports.clock.now()).await;
         };
+        if lock(&durable.held).contains_key(&claim.run) {
+            // An attempt of before that was lost is still about to end.
+            return snooze(durable, &claim, BEHIND, self.ports.clock.now()).await;
+        }
         let args: Args = serde_json::from_str(&claim.args).unwrap_or_default();
         self.take_newest(&mut record, &args);
         let (id, into) = (&record.pipeline, args.feed.other_sinks());
@@ -77,7 +81,7 @@ impl Engine {
                 return snooze(durable, &claim, PAUSED, self.ports.clock.now()).await;
             }
             Found::Here(pipeline)
-                if has_to_wait(durable, &pipeline, &record, args.incremental).await? =>
+                if has_to_wait(durable, &pipeline, &stored, args.incremental).await? =>
             {
                 return snooze(durable, &claim, BEHIND, self.ports.clock.now()).await;
             }
@@ -125,7 +129,11 @@ impl Engine {
                 format!("attempt {} of {}, {how}", claim.attempt, claim.max_attempts),
             );
         }
-        self.tell_running(durable, &entry, claim.fence).await?;
+        if let Err(error) = self.tell_running(durable, &entry, claim.fence).await {
+            // Its lease is not renewed: it would be at work for ever.
+            lock(&durable.held).remove(&claim.run);
+            return Err(error);
+        }
         self.spawn_run(entry, job);
         Ok(())
     }
@@ -194,6 +202,7 @@ impl Engine {
 /// Claims runs as long as the engine lives and takes any.
 async fn work(engine: std::sync::Weak<Engine>, durable: Arc<Durable>) {
     let mut is_first = true;
+    let mut watch = Watch::new();
     loop {
         let Some(engine) = engine.upgrade().filter(|e| !e.is_closing()) else {
             return;
@@ -202,7 +211,7 @@ async fn work(engine: std::sync::Weak<Engine>, durable: Arc<Durable>) {
             if is_first {
                 engine.forsake(&durable).await?;
             }
-            engine.claim_some(&durable).await
+            engine.claim_some(&durable, &mut watch).await
         };
         let wait = match claimed.await {
             Ok(wait) => {
@@ -225,8 +234,13 @@ async fn work(engine: std::sync::Weak<Engine>, durable: Arc<Durable>) {
 
 impl Engine {
     /// Claims as many runs as there is room for; how long to wait before the next look.
-    async fn claim_some(self: &Arc<Self>, durable: &Durable) -> Result<Duration, Failure> {
-        let now = self.ports.clock.now();
+    async fn claim_some(
+        self: &Arc<Self>,
+        durable: &Durable,
+        watch: &mut Watch,
+    ) -> Result<Duration, Failure> {
+        let (now, monotonic) = (self.ports.clock.now(), self.ports.clock.monotonic());
+        watch.look(now, monotonic);
         let mut queues = vec![QUEUE.to_owned()];
         if self.ports.raw.is_some() {
             queues.push(durable.own_queue());
@@ -237,6 +251,10 @@ impl Engine {
             let Ok(most @ 1..) = u32::try_from(room) else {
                 return Ok(LOOK);
             };
+            let leases = durable.store.leases(queue.clone()).await?;
+            let mut silent = watch.silent(&queue, leases, monotonic);
+            // Whatever the store was not told, what goes on here is nobody else's.
+            silent.retain(|lease| !durable.has(lease.fence));
             let ask = Ask {
                 queue: queue.clone(),
                 owner: durable.owner.clone(),
@@ -245,6 +263,8 @@ impl Engine {
                 most,
                 lease: LEASE,
                 now: now.into(),
+                silent,
+                set_back: watch.set_back,
             };
             let claims = durable.store.claim(ask).await?;
             for ToEnd { claim, why } in claims.to_end {
@@ -261,6 +281,7 @@ impl Engine {
             let until = due.map(|due| due.time().duration_since(now).unwrap_or_default());
             wait = wait.min(until.unwrap_or(LOOK));
         }
+        watch.set_back = false;
         Ok(wait.max(Duration::from_millis(10)))
     }
 

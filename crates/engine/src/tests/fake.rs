@@ -1,9 +1,9 @@
 //! Fakes of the ports: a "component" is JSON that says what the plugin is; what it does in a chat is said by the request.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -20,9 +20,7 @@ use model::hooks::{HookCall, Mode};
 use model::id::{PluginId, PluginRef};
 use model::manifest::Manifest;
 use model::plugin::{About, Admission, Candidate, Loader, Plugin, Role, Usage, ValveValues};
-use model::ports::{
-    Clock, ComponentStore, EgressError, HttpBody, HttpClient, StoreError, ValveStore,
-};
+use model::ports::{ComponentStore, EgressError, HttpBody, HttpClient, StoreError, ValveStore};
 use model::settings::PluginSettings;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
@@ -37,6 +35,8 @@ pub(super) struct World {
     /// Calls that hold take a permit to go on.
     pub(super) hold: Semaphore,
     pub(super) time: AtomicU64,
+    /// By how many milliseconds the clock was set, besides.
+    pub(super) set: AtomicI64,
     pub(super) files: Mutex<BTreeMap<FileName, Bytes>>,
     pub(super) settings: Mutex<BTreeMap<String, String>>,
     pub(super) stored: Mutex<BTreeMap<String, String>>,
@@ -50,6 +50,7 @@ pub(super) fn world() -> Arc<World> {
         changed: Notify::new(),
         hold: Semaphore::new(0),
         time: AtomicU64::new(0),
+        set: AtomicI64::new(0),
         files: Mutex::default(),
         settings: Mutex::default(),
         stored: Mutex::default(),
@@ -135,15 +136,6 @@ impl World {
         self.files.lock().unwrap().remove(&file(name));
     }
 
-    pub(super) fn advance(&self, seconds: u64) {
-        self.advance_ms(seconds * 1000);
-    }
-
-    pub(super) fn advance_ms(&self, ms: u64) {
-        self.time.fetch_add(ms, Ordering::SeqCst);
-        self.changed.notify_waiters();
-    }
-
     fn works(&self, what: &'static str) -> Result<(), StoreError> {
         if self.broken.lock().unwrap().contains(what) {
             return Err(StoreError {
@@ -222,16 +214,7 @@ pub(super) fn message(body: &str, model: Option<&str>) -> FilterMessage {
 
 /// The world as ports.
 #[derive(Debug)]
-struct Outside(Arc<World>);
-
-impl Clock for Outside {
-    fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.monotonic()
-    }
-    fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.time.load(Ordering::SeqCst))
-    }
-}
+pub(super) struct Outside(pub(super) Arc<World>);
 
 impl ComponentStore for Outside {
     fn list(&self) -> BoxFuture<'static, Result<Vec<FileName>, StoreError>> {

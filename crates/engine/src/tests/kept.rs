@@ -6,7 +6,7 @@ use std::time::Duration;
 use adapters::store::Database;
 use model::pipeline::Pipeline;
 use model::run::{RunId, RunRecord};
-use model::store::{Moment, RunFilter, Store};
+use model::store::{RunFilter, Store};
 
 use super::fake::{World, world};
 use super::stages::{Bench, Seen, bench_over};
@@ -61,7 +61,7 @@ impl Ground {
                 return found;
             }
             // The clock does not outrun the store: else leases would end before they are renewed.
-            let nobody = self.store.forsake("nobody".into(), Moment::from_ms(0));
+            let nobody = self.store.forsake("nobody".into());
             assert_eq!(nobody.await, Ok(0));
             self.world.advance_ms(self.step);
             tokio::time::sleep(Duration::from_millis(1)).await;

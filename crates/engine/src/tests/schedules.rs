@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::kept::{Ground, kill, register};
 use super::stages::{Bench, flow, id};
 
-fn at(text: &str) -> SystemTime {
+pub(super) fn at(text: &str) -> SystemTime {
     text.parse::<Timestamp>().unwrap().into()
 }
 
@@ -21,26 +21,41 @@ fn text(at: SystemTime) -> String {
 }
 
 /// The moment that a tick's run is named by.
-fn tick(run: &StoredRun) -> SystemTime {
+pub(super) fn tick(run: &StoredRun) -> SystemTime {
     let key = run.run.key.as_ref().unwrap();
     let ms = key.strip_prefix("tick:").unwrap().parse().unwrap();
     SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
 }
 
 /// Servers by their names, and what they share.
-struct Site {
-    ground: Ground,
-    pipeline: Pipeline,
-    servers: BTreeMap<String, Bench>,
+pub(super) struct Site {
+    pub(super) ground: Ground,
+    pub(super) pipeline: Pipeline,
+    pub(super) servers: BTreeMap<String, Bench>,
 }
 
 impl Site {
     /// Servers of a pipeline with this schedule and source, from a moment on.
-    async fn new(from: &str, cron: Cron, source: Value, servers: &[&str]) -> Self {
-        let mut ground = Ground::new();
-        ground.step = 200;
+    pub(super) async fn new(from: &str, cron: Cron, source: Value, servers: &[&str]) -> Self {
         let mut pipeline = flow(source, &[], &[json!({})]);
         pipeline.trigger = TriggerSpec::Cron(cron);
+        Self::over(from, pipeline, servers).await
+    }
+
+    pub(super) async fn over(from: &str, pipeline: Pipeline, servers: &[&str]) -> Self {
+        let site = Self::started(from, pipeline, servers).await;
+        site.until("the schedule holds", async || {
+            let all = site.ground.store.schedules().await.unwrap();
+            (!all.is_empty()).then_some(())
+        })
+        .await;
+        site
+    }
+
+    /// Servers of a pipeline, from a moment on.
+    pub(super) async fn started(from: &str, pipeline: Pipeline, servers: &[&str]) -> Self {
+        let mut ground = Ground::new();
+        ground.step = 200;
         let mut site = Self {
             ground,
             pipeline,
@@ -50,64 +65,54 @@ impl Site {
         for server in servers {
             site.start(server).await;
         }
-        site.until("the schedule holds", async || {
-            let all = site.ground.store.schedules().await.unwrap();
-            (!all.is_empty()).then_some(())
-        })
-        .await;
         site
     }
 
-    async fn start(&mut self, server: &str) {
+    pub(super) async fn start(&mut self, server: &str) {
         let bench = self.ground.server(server);
         register(&bench, &self.pipeline).await;
         bench.engine.take_up_runs();
         self.servers.insert(server.into(), bench);
     }
 
-    async fn kill(&mut self, server: &str) {
+    pub(super) async fn kill(&mut self, server: &str) {
         kill(self.servers.remove(server).unwrap()).await;
     }
 
-    async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> Option<()>) {
+    pub(super) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> Option<()>) {
         self.ground.until(what, async || holds().await).await;
     }
 
     /// Sets the clock to a later moment.
-    fn go_to(&self, at: SystemTime) {
+    pub(super) fn go_to(&self, at: SystemTime) {
         let ms = at.duration_since(self.now()).unwrap().as_millis();
         self.ground.world.advance_ms(u64::try_from(ms).unwrap());
     }
 
-    fn now(&self) -> SystemTime {
-        let ms = self
-            .ground
-            .world
-            .time
-            .load(std::sync::atomic::Ordering::SeqCst);
-        SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
+    pub(super) fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(self.ground.world.wall())
     }
 
     /// All runs, by their ticks.
-    async fn runs(&self) -> Vec<StoredRun> {
+    pub(super) async fn runs(&self) -> Vec<StoredRun> {
         let all = self.ground.store.runs(RunFilter::of(id("p")), 1_000);
         let mut all = all.await.unwrap();
         all.sort_by_key(tick);
         all
     }
 
-    async fn ticks(&self) -> Vec<String> {
+    pub(super) async fn ticks(&self) -> Vec<String> {
         self.runs().await.iter().map(|r| text(tick(r))).collect()
     }
 
     /// How many runs are so.
-    async fn count(&self, state: RunState) -> usize {
+    pub(super) async fn count(&self, state: RunState) -> usize {
         let runs = self.runs().await;
         runs.iter().filter(|run| run.state == state).count()
     }
 
     /// Waits until so many runs have succeeded, and none is under way.
-    async fn done(&self, runs: usize) {
+    pub(super) async fn done(&self, runs: usize) {
         self.until("the runs are over", async || {
             let all = self.runs().await;
             let is_done = |run: &StoredRun| run.state == RunState::Succeeded;
@@ -117,14 +122,14 @@ impl Site {
     }
 
     /// Goes to a tick when nothing is under way, and waits until its run is over.
-    async fn pass(&self, tick: &str) {
+    pub(super) async fn pass(&self, tick: &str) {
         let before = self.runs().await.len();
         self.go_to(at(tick) - Duration::from_secs(1));
         self.done(before + 1).await;
     }
 
     /// Waits until the schedule stands at a tick, or a later one.
-    async fn stands(&self, tick: &str) {
+    pub(super) async fn stands(&self, tick: &str) {
         self.until("the schedule moves on", async || {
             let all = self.ground.store.schedules().await.unwrap();
             let last = all.first().and_then(|schedule| schedule.last);
@@ -135,7 +140,7 @@ impl Site {
     }
 
     /// Waits until sources have been held up so often.
-    async fn holds(&self, times: usize) {
+    pub(super) async fn holds(&self, times: usize) {
         self.until("runs are held up", async || {
             (self.ground.world.count("source holds") >= times).then_some(())
         })
@@ -143,7 +148,7 @@ impl Site {
     }
 
     /// Who has the run that is under way.
-    async fn at_work(&self) -> String {
+    pub(super) async fn at_work(&self) -> String {
         let runs = self.runs().await;
         let run = runs.iter().find(|run| run.state == RunState::Running);
         let job = self.ground.store.job(run.unwrap().run.id.clone()).await;
@@ -151,7 +156,7 @@ impl Site {
     }
 
     /// Each run pushed what it had once.
-    fn pushed_once(&self, runs: usize) {
+    pub(super) fn pushed_once(&self, runs: usize) {
         let keys = self.ground.seen.keys.lock().unwrap().clone();
         let distinct: BTreeSet<_> = keys.iter().collect();
         assert_eq!((keys.len(), distinct.len()), (runs, runs), "{keys:?}");

@@ -423,22 +423,6 @@ impl References for Test {
     }
 }
 
-impl World {
-    /// Waits until the clock has moved on by so much.
-    async fn passed(&self, span: Duration) {
-        let ms = u64::try_from(span.as_millis()).unwrap();
-        let until = self.time.load(Ordering::SeqCst) + ms.max(1);
-        loop {
-            let mut changed = std::pin::pin!(self.changed.notified());
-            changed.as_mut().enable();
-            if self.time.load(Ordering::SeqCst) >= until {
-                return;
-            }
-            changed.await;
-        }
-    }
-}
-
 impl Timer for Test {
     fn wait(&self, span: Duration) -> BoxFuture<'static, ()> {
         if self.clocked {

@@ -9,6 +9,9 @@ use crate::run::RunId;
 /// How often a job is tried unless it says otherwise.
 pub const MAX_ATTEMPTS: u32 = 3;
 
+/// How far the clocks of servers may be apart without being taken for set back.
+pub const ASTRAY: Duration = Duration::from_secs(60);
+
 /// A job's number; later ones have higher ones, and none comes twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct JobId(pub i64);
@@ -122,6 +125,19 @@ pub struct Ask {
     pub lease: Duration,
     /// Now.
     pub now: Moment,
+    /// Leases that were not renewed for as long as they hold, by the asker's own watch: what still stands as it was seen is rescued.
+    pub silent: Vec<Lease>,
+    /// Was the clock set back? Then jobs that were put off at a time that is still to come, by more than [`ASTRAY`], are due now.
+    pub set_back: bool,
+}
+
+/// A job at work, as it stood when somebody looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Who has it.
+    pub fence: Fence,
+    /// What the last renewal said. Only that it is another one than before says anything: clocks differ, and are set. None: nobody has the job any more.
+    pub until: Option<Moment>,
 }
 
 /// What shows that a job is one's own: valid until somebody else claims it. Fences of a job grow with each claim.
@@ -308,7 +324,9 @@ pub struct Attempt {
 pub trait Jobs {
     /// Asks for a run: the run and its job, or nothing. What was there already under the same id or key is returned as it is.
     fn submit(&self, submission: Submission) -> Answer<Submitted>;
-    /// Takes jobs to work on. Those whose lease has run out go first, and count as an attempt; then the highest priority, then the oldest.
+    /// The jobs of a queue that are at work.
+    fn leases(&self, queue: String) -> Answer<Vec<Lease>>;
+    /// Takes jobs to work on. Those that nobody has any more and those whose lease is silent go first, and count as an attempt; then the highest priority, then the oldest.
     fn claim(&self, ask: Ask) -> Answer<Claims>;
     /// Makes leases hold for so long from now on; answers in the same order.
     fn renew(&self, fences: Vec<Fence>, lease: Duration, now: Moment) -> Answer<Vec<Renewed>>;
@@ -327,11 +345,11 @@ pub trait Jobs {
     /// Makes the job of a run that waits for its time due at this moment, if that is sooner; false: it does not wait.
     fn hasten(&self, run: RunId, at: Moment) -> Answer<bool>;
     /// Ends all leases of an owner that is known to have ended, so that its jobs can be rescued at once; how many there were.
-    fn forsake(&self, owner: String, now: Moment) -> Answer<u64>;
+    fn forsake(&self, owner: String) -> Answer<u64>;
     /// The job of a run.
     fn job(&self, run: RunId) -> Answer<Option<Job>>;
     /// The attempts at a run, the first one first.
     fn attempts(&self, run: RunId) -> Answer<Vec<Attempt>>;
-    /// When a job of this queue can be claimed next: a moment that is past when one can now; none when nothing waits or works.
+    /// When a job of this queue can be claimed next: a moment that is past when one can now; none when nothing waits.
     fn due(&self, queue: String) -> Answer<Option<Moment>>;
 }

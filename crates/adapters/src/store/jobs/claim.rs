@@ -1,7 +1,7 @@
 //! Who gets a job next, and for how long.
 
 use model::run::RunId;
-use model::store::{Ask, Claim, Claims, Fence, JobId, MOST_ROWS, ToEnd, Why};
+use model::store::{ASTRAY, Ask, Claim, Claims, Fence, JobId, MOST_ROWS, ToEnd, Why};
 
 use super::super::tx::{Halt, Row, Tx, Value, execute, one, values};
 use super::{check_name, end_attempt};
@@ -36,24 +36,22 @@ impl Found {
     }
 }
 
-/// Jobs whose lease has run out first, then those that wait, within the bound of the queue.
+/// Jobs that nobody has any more first, then those that wait, within the bound of the queue.
 pub(super) async fn claim(tx: &mut dyn Tx, ask: &Ask) -> Result<Claims, Halt> {
     check_name("queue", &ask.queue)?;
     check_name("owner", &ask.owner)?;
     let most = i64::from(ask.most.min(MOST_ROWS));
     let mut claims = Claims::default();
     lock(tx, &ask.queue).await?;
-    let lost = find(
-        tx,
-        "state = 'executing' AND lease_until <= $2 ORDER BY lease_until, id LIMIT $3",
-        &values![&ask.queue, ask.now, most],
-    )
-    .await?;
+    let lost = lost(tx, ask, most).await?;
     // Those have a place in the queue already.
     let rescued = i64::try_from(lost.len()).unwrap_or(i64::MAX);
     for job in lost {
         end_attempt(tx, &job.run, job.fence, "lost", None, ask.now).await?;
         take(tx, ask, job, true, &mut claims).await?;
+    }
+    if ask.set_back {
+        recall(tx, ask).await?;
     }
     let free = free(tx, ask).await?.min(most.saturating_sub(rescued));
     if free > 0 {
@@ -86,6 +84,42 @@ async fn find(tx: &mut dyn Tx, which: &str, values: &[Value]) -> Result<Vec<Foun
     let sql = format!("SELECT {COLUMNS} FROM jobs WHERE queue = $1 AND {which} /*skip locked*/");
     let rows = tx.query(&sql, values).await?;
     rows.into_iter().map(Found::read).collect()
+}
+
+/// Jobs that nobody has any more, and those of silent leases that are as they were seen.
+async fn lost(tx: &mut dyn Tx, ask: &Ask, most: i64) -> Result<Vec<Found>, Halt> {
+    let mut lost = find(
+        tx,
+        "state = 'executing' AND lease_until IS NULL ORDER BY id LIMIT $2",
+        &values![&ask.queue, most],
+    )
+    .await?;
+    for lease in &ask.silent {
+        let Some(until) = lease.until.filter(|_| (lost.len() as i64) < most) else {
+            continue;
+        };
+        let found = find(
+            tx,
+            "state = 'executing' AND id = $2 AND fence = $3 AND lease_until = $4",
+            &values![&ask.queue, lease.fence.job.0, lease.fence.number, until],
+        )
+        .await?;
+        lost.extend(found);
+    }
+    Ok(lost)
+}
+
+/// What was put off by a clock that was set back since is due now.
+async fn recall(tx: &mut dyn Tx, ask: &Ask) -> Result<(), Halt> {
+    execute(
+        tx,
+        "UPDATE jobs SET due = $2
+         WHERE queue = $1 AND state IN ('scheduled', 'retryable') AND due > $2 AND (
+             EXISTS (SELECT 1 FROM attempts WHERE attempts.run = jobs.run AND attempts.fence = jobs.fence AND attempts.ended > $3)
+             OR jobs.fence = 0 AND EXISTS (SELECT 1 FROM runs WHERE runs.id = jobs.run AND runs.submitted > $3))",
+        &values![&ask.queue, ask.now, ask.now.plus(ASTRAY)],
+    )
+    .await
 }
 
 /// How many more of the queue may be at work.

@@ -1,6 +1,6 @@
 //! Who gets a job, when, and for how long.
 
-use model::store::{LetterFilter, Renewed, Why};
+use model::store::{Lease, LetterFilter, Renewed, Why};
 
 use super::*;
 
@@ -109,7 +109,7 @@ pub(super) async fn the_highest_priority_then_the_oldest_goes_first(store: Share
     assert_eq!(numbers(&got.to_run), ["[5]", "[1]"]);
     // What was rescued goes before everything else, the one that was lost first before the others.
     two.now = at(50);
-    let got = store.claim(two).await.unwrap();
+    let got = rescue(&store, two).await;
     assert_eq!(numbers(&got.to_run), ["[4]", "[1]"]);
 }
 
@@ -129,9 +129,9 @@ pub(super) async fn a_queue_has_its_bound(store: Shared) {
     complete(&store, first.to_run[0].fence, 1, 2).await;
     assert_eq!(store.claim(bounded("b", 3, 2)).await, Ok(Claims::default()));
     // A rescue takes the place that the job has already.
-    let later = store.claim(bounded("c", 30, 3)).await.unwrap();
+    let later = rescue(&store, bounded("c", 30, 3)).await;
     assert_eq!(numbers(&later.to_run), ["[2]", "[4]"]);
-    let later = store.claim(bounded("c", 31, 1)).await.unwrap();
+    let later = rescue(&store, bounded("c", 31, 1)).await;
     assert_eq!(numbers(&later.to_run), ["[3]"]);
 }
 
@@ -145,15 +145,83 @@ pub(super) async fn one_knows_when_to_ask_again(store: Shared) {
     submit(&store, 2).await;
     assert_eq!(due().await, Some(at(0)));
     let claim = one(&store, "a", 5).await;
-    assert_eq!(due().await, Some(at(35)));
+    assert_eq!(due().await, Some(at(70)));
     // The server is known to have ended: its jobs need not wait for the lease.
-    assert_eq!(store.forsake("b".into(), at(6)).await, Ok(0));
-    assert_eq!(store.forsake("a".into(), at(6)).await, Ok(1));
-    assert_eq!(due().await, Some(at(6)));
+    assert_eq!(store.forsake("b".into()).await, Ok(0));
+    assert_eq!(store.forsake("a".into()).await, Ok(1));
     let again = one(&store, "a", 6).await;
     assert!(again.rescued && again.fence.number > claim.fence.number);
     complete(&store, again.fence, 2, 7).await;
     assert_eq!(due().await, Some(at(70)));
+}
+
+pub(super) async fn a_lease_is_silent_only_while_it_stands(store: Shared) {
+    submit(&store, 1).await;
+    let slow = one(&store, "slow", 0).await;
+    let seen = store.leases("q".into()).await.unwrap();
+    let lease = Lease {
+        fence: slow.fence,
+        until: Some(at(30)),
+    };
+    assert_eq!(seen, [lease]);
+    // A clock that is a day ahead says nothing about it.
+    let day = 24 * 60 * 60;
+    assert_eq!(store.claim(ask("b", day)).await, Ok(Claims::default()));
+    let silent = |now| Ask {
+        silent: seen.clone(),
+        ..ask("b", now)
+    };
+    // It was renewed since it was seen, by a clock that is behind.
+    let held = store.renew(vec![slow.fence], secs(30), at(-20)).await;
+    assert_eq!(held, Ok(vec![Renewed::Held]));
+    assert_eq!(store.claim(silent(day)).await, Ok(Claims::default()));
+    let held = store.renew(vec![slow.fence], secs(30), at(0)).await;
+    assert_eq!(held, Ok(vec![Renewed::Held]));
+    let claims = store.claim(silent(-day)).await.unwrap();
+    assert_eq!(numbers(&claims.to_run), ["[1]"]);
+    assert!(claims.to_run[0].rescued);
+}
+
+pub(super) async fn what_a_clock_put_off_that_was_set_back_is_due(store: Shared) {
+    let hour = 60 * 60;
+    let set_back = |now| Ask {
+        set_back: true,
+        ..ask("a", now)
+    };
+    // Put off when it was submitted, and after an attempt, each by a minute.
+    for number in [1, 2] {
+        let mut one = submission(number);
+        one.run.submitted = at(hour);
+        one.job.at = at(hour + 60);
+        store.submit(one).await.unwrap();
+    }
+    submit(&store, 3).await;
+    let claim = one(&store, "a", hour).await;
+    let retry = Outcome::Retry {
+        error: "no".into(),
+        at: at(hour + 60),
+    };
+    let settled = store.settle(claim.fence, retry.clone(), Commit::default(), at(hour));
+    settled.await.unwrap();
+    assert_eq!(store.claim(ask("a", 0)).await, Ok(Claims::default()));
+    // Clocks of servers are not the same.
+    assert_eq!(
+        store.claim(set_back(hour - 50)).await,
+        Ok(Claims::default())
+    );
+    let claims = store.claim(set_back(0)).await.unwrap();
+    assert_eq!(numbers(&claims.to_run).len(), 3, "{claims:?}");
+    // What is put off now was put off by the clock as it is.
+    for claim in claims.to_run {
+        let retry = Outcome::Retry {
+            error: "no".into(),
+            at: at(61),
+        };
+        let settled = store.settle(claim.fence, retry, Commit::default(), at(1));
+        settled.await.unwrap();
+    }
+    assert_eq!(store.claim(set_back(2)).await, Ok(Claims::default()));
+    assert_eq!(store.due("q".into()).await, Ok(Some(at(61))));
 }
 
 pub(super) async fn attempts_are_bounded(store: Shared) {
