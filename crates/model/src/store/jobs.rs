@@ -326,7 +326,7 @@ pub trait Jobs {
     fn submit(&self, submission: Submission) -> Answer<Submitted>;
     /// The jobs of a queue that are at work.
     fn leases(&self, queue: String) -> Answer<Vec<Lease>>;
-    /// Takes jobs to work on. Those that nobody has any more and those whose lease is silent go first, and count as an attempt; then the highest priority, then the oldest.
+    /// Takes jobs to work on. Those that nobody has any more and those whose lease is silent go first, and count as an attempt where the run had begun; then the highest priority, then the oldest.
     fn claim(&self, ask: Ask) -> Answer<Claims>;
     /// Makes leases hold for so long from now on; answers in the same order.
     fn renew(&self, fences: Vec<Fence>, lease: Duration, now: Moment) -> Answer<Vec<Renewed>>;

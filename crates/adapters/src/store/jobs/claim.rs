@@ -46,7 +46,10 @@ pub(super) async fn claim(tx: &mut dyn Tx, ask: &Ask) -> Result<Claims, Halt> {
     let lost = lost(tx, ask, most).await?;
     // Those have a place in the queue already.
     let rescued = i64::try_from(lost.len()).unwrap_or(i64::MAX);
-    for job in lost {
+    for mut job in lost {
+        if !has_begun(tx, &job.run).await? {
+            job.attempt = job.attempt.saturating_sub(1);
+        }
         end_attempt(tx, &job.run, job.fence, "lost", None, ask.now).await?;
         take(tx, ask, job, true, &mut claims).await?;
     }
@@ -107,6 +110,13 @@ async fn lost(tx: &mut dyn Tx, ask: &Ask, most: i64) -> Result<Vec<Found>, Halt>
         lost.extend(found);
     }
     Ok(lost)
+}
+
+/// Was anything of a claimed run carried out? One that was only looked at, since it has to wait for others, did not take its server down.
+async fn has_begun(tx: &mut dyn Tx, run: &RunId) -> Result<bool, Halt> {
+    let sql = "SELECT 1 FROM runs WHERE id = $1 AND state <> 'queued'";
+    let found = one(tx, sql, &values![run]).await?;
+    Ok(found.is_some())
 }
 
 /// What was put off by a clock that was set back since is due now.

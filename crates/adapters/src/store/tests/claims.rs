@@ -59,8 +59,13 @@ pub(super) async fn lost_attempts_are_used_up(store: Shared) {
     let mut two = submission(1);
     two.job.max_attempts = 2;
     store.submit(two).await.unwrap();
-    one(&store, "a", 0).await;
-    one(&store, "b", 30).await;
+    // Who was lost before the run began has used none up.
+    one(&store, "early", -30).await;
+    for (server, now) in [("a", 0), ("b", 30)] {
+        let claim = one(&store, server, now).await;
+        let running = changes(1, RunState::Running);
+        store.commit(claim.fence, running).await.unwrap();
+    }
     let claims = claim(&store, "c", 60).await;
     assert!(claims.to_run.is_empty());
     let spent = &claims.to_end[0];
@@ -78,7 +83,7 @@ pub(super) async fn lost_attempts_are_used_up(store: Shared) {
     );
     assert_eq!(end.await, Ok(JobState::Discarded));
     assert_eq!(claim(&store, "e", 999).await, Claims::default());
-    assert_eq!(store.attempts(RunId::of(1)).await.unwrap().len(), 2);
+    assert_eq!(store.attempts(RunId::of(1)).await.unwrap().len(), 3);
 }
 
 pub(super) async fn the_highest_priority_then_the_oldest_goes_first(store: Shared) {
