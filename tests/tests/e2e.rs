@@ -84,6 +84,8 @@ mod remote;
 mod replay;
 #[path = "e2e/run.rs"]
 mod run;
+#[path = "e2e/silver.rs"]
+mod silver;
 #[path = "e2e/soak.rs"]
 mod soak;
 #[path = "e2e/structure.rs"]

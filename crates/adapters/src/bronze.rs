@@ -66,7 +66,7 @@ pub use archive::{Archive, S3};
 
 mod archive;
 mod catalog;
-mod day;
+pub(crate) mod day;
 mod frame;
 mod owner;
 mod read;

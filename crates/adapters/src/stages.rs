@@ -10,6 +10,7 @@ use model::stage::{Convert, Natives};
 
 pub use console::Console;
 pub use convert::ArrowConvert;
+pub use sinks::file::SilverFolder;
 pub use transforms::jq_worker;
 
 mod blocking;

@@ -102,6 +102,7 @@ fn engine() -> Arc<Engine> {
         fetch: Arc::new(Nothing),
         durability: None,
         raw: None,
+        silver: None,
         stages: engine::Stages::none(std::env::temp_dir()),
     };
     Engine::new(ports, Options::default())

@@ -36,6 +36,7 @@ mod run;
 mod runs;
 pub mod schedule;
 mod settings;
+mod silver;
 mod slot;
 pub mod spec;
 mod status;
@@ -97,6 +98,7 @@ pub use registry::{CapabilityStatus, ProviderStatus};
 pub use replay::{Diff, Replay, ReplayError, Sample, Side};
 pub use run::{Feed, Kept, LetterFeed};
 pub use runs::{Backfill, BackfillError, Follow, SubmitError, Trigger, Which};
+pub use silver::{Silver, SilverKeep};
 pub use status::{
     CallCounts, FaultRecord, Kind, ListedModel, PluginState, PluginStatus, Reason, Waiting,
 };

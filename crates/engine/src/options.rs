@@ -19,6 +19,7 @@ use model::stage::{Convert, Natives};
 
 use crate::durable::Durability;
 use crate::raw::Raw;
+use crate::silver::Silver;
 
 /// The outside world, as the engine uses it.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct Ports {
     pub durability: Option<Durability>,
     /// Where payloads are kept as they came; none: nowhere, and there are no webhooks.
     pub raw: Option<Raw>,
+    /// Where cleaned records are kept; none: nowhere.
+    pub silver: Option<Silver>,
 }
 
 /// What runs of pipelines work with.

@@ -1,4 +1,5 @@
-//! The log of raw payloads, as the engine looks after it: sealed, uploaded and swept once a minute, and shown to people. What lies in it and how is an adapter's business.
+//! The log of raw payloads, as the engine looks after it: sealed, uploaded and swept once a minute, and shown to people; cleaned records are swept at the same time. What lies in it and how is an
+//! adapter's business.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -39,15 +40,17 @@ pub(crate) fn millis(time: SystemTime) -> u64 {
 }
 
 impl Engine {
-    /// Looks after the log of raw payloads until the engine shuts down; says first what of it is damaged.
-    pub async fn look_after_raw(self: &Arc<Self>) {
-        let Some(raw) = &self.ports.raw else { return };
-        match raw.log.segments(None).await {
-            Ok(segments) => segments.iter().for_each(tell_damage),
-            Err(error) => tracing::error!(%error, "the log of raw payloads cannot be listed"),
+    /// Looks after raw payloads and cleaned records until the engine shuts down; says first what of the payloads is damaged.
+    pub async fn look_after_kept(self: &Arc<Self>) {
+        if let Some(raw) = &self.ports.raw {
+            match raw.log.segments(None).await {
+                Ok(segments) => segments.iter().for_each(tell_damage),
+                Err(error) => tracing::error!(%error, "the log of raw payloads cannot be listed"),
+            }
         }
-        let looking = look_after(Arc::downgrade(self), raw.clone());
-        drop(self.runs.lane.spawn(looking));
+        if self.ports.raw.is_some() || self.ports.silver.is_some() {
+            drop(self.runs.lane.spawn(look_after(Arc::downgrade(self))));
+        }
     }
 
     /// The segments with a pipeline's raw payloads, in order; none of a host that keeps none.
@@ -138,13 +141,18 @@ fn tell_damage(segment: &Segment) {
     }
 }
 
-async fn look_after(engine: Weak<Engine>, raw: Raw) {
+async fn look_after(engine: Weak<Engine>) {
     loop {
         let Some(engine) = engine.upgrade().filter(|e| !e.is_closing()) else {
             return;
         };
-        if let Err(error) = engine.sweep_raw(&raw).await {
+        if let Some(raw) = &engine.ports.raw
+            && let Err(error) = engine.sweep_raw(raw).await
+        {
             tracing::warn!(%error, "the log of raw payloads cannot be looked after now");
+        }
+        if let Some(silver) = &engine.ports.silver {
+            engine.sweep_silver(silver).await;
         }
         let timer = Arc::clone(&engine.ports.stages.timer);
         drop(engine);

@@ -18,6 +18,7 @@ mod reload;
 mod run_plugins;
 mod runs;
 mod schedules;
+mod silver;
 mod stages;
 mod supervision;
 mod turmoil;

@@ -24,6 +24,7 @@ pub mod ports;
 pub mod redact;
 pub mod run;
 pub mod settings;
+pub mod silver;
 pub mod stage;
 pub mod store;
 pub mod text;

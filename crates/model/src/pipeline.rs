@@ -112,6 +112,8 @@ pub struct Persistence {
     pub rejects: bool,
     /// Keep what the source is given, as it came; none: where it can.
     pub raw: Option<bool>,
+    /// Keep the records that runs give to the sinks.
+    pub silver: bool,
 }
 
 impl Default for Persistence {
@@ -119,6 +121,7 @@ impl Default for Persistence {
         Self {
             rejects: true,
             raw: None,
+            silver: false,
         }
     }
 }

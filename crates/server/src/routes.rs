@@ -398,6 +398,7 @@ async fn run_data(op: Op, call: Call, body: Body) -> Answer {
         Op::RecentRecords => pipelines::live::recent(&call),
         Op::LiveRecords => Box::pin(pipelines::live::live(call)).await,
         Op::RawSegments => Box::pin(pipelines::raw::segments(&call)).await,
+        Op::SilverFiles => Box::pin(pipelines::silver::files(&call)).await,
         Op::RawRecords => Box::pin(pipelines::raw::records(&call)).await,
         Op::RunPipeline => Box::pin(pipelines::start::run(call, body)).await,
         Op::BackfillPipeline => Box::pin(pipelines::start::backfill(call, body)).await,

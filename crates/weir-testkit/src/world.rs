@@ -207,6 +207,7 @@ impl Made {
             fetch: Arc::new(NoFetch),
             durability: None,
             raw: None,
+            silver: None,
             stages: engine::Stages::none(std::env::temp_dir()),
         };
         let options = Options {

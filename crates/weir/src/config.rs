@@ -3,6 +3,7 @@
 
 mod bronze;
 mod pipelines;
+mod silver;
 mod written;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use written::{OneOrMore, Written, WrittenStore};
 
 pub(crate) use bronze::{ArchivePlace, Bronze};
 pub(crate) use pipelines::Pipelines;
+pub(crate) use silver::Silver;
 
 /// A checked host configuration.
 #[derive(Debug)]
@@ -46,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) pipelines: Pipelines,
     pub(crate) store: Store,
     pub(crate) bronze: Bronze,
+    pub(crate) silver: Silver,
     pub(crate) runtime: Runtime,
     /// Named secrets that plugins may be granted.
     pub(crate) secrets: BTreeMap<String, SecretSource>,
@@ -222,6 +225,7 @@ fn check(
     let pipelines = written.pipelines.check(&data, &mut said);
     let store = store(env, written.store, base, &mut said);
     let bronze = written.bronze.check(&data, base, env, &mut said);
+    let silver = written.silver.check(&data);
     let runtime = written.runtime.check(&mut said);
     wrong.extend(said.into_iter().map(|s| format!("{}: {s}", file.display())));
     Config {
@@ -245,6 +249,7 @@ fn check(
         pipelines,
         store,
         bronze,
+        silver,
         runtime,
         secrets,
         preferences,

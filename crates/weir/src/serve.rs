@@ -78,7 +78,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     ));
     let booting = async {
         host.engine.tidy_runs().await;
-        host.engine.look_after_raw().await;
+        host.engine.look_after_kept().await;
         boot(&host, &config).await;
         host.engine.know_conditions().await;
         // After the plugins, since specs name them. A spec that waits for a slow one is looked at again when it has started.

@@ -11,12 +11,12 @@ use adapters::http::HyperEgress;
 use adapters::references::AllowedReferences;
 use adapters::secrets::NamedSecrets;
 use adapters::specs::SpecFolders;
-use adapters::stages::{ArrowConvert, Console, StagePorts, natives};
+use adapters::stages::{ArrowConvert, Console, SilverFolder, StagePorts, natives};
 use adapters::store::Database;
 use adapters::valves::ValveFiles;
 use anyhow::Context;
 use engine::{
-    Discovery, Durability, Engine, Keep, LocalBus, Options, Ports, Raw, RunOptions, Stages,
+    Discovery, Durability, Engine, Keep, LocalBus, Options, Ports, Raw, RunOptions, Silver, Stages,
     Switchboard,
 };
 use model::access::Access;
@@ -63,6 +63,8 @@ pub(crate) struct Reach {
     pub(crate) raw: Option<Raw>,
     /// Where plugins keep their state; none: in a file in the data folder.
     pub(crate) state: Option<Arc<dyn StateStore>>,
+    /// Where cleaned records are kept.
+    pub(crate) silver: Option<Silver>,
 }
 
 impl Reach {
@@ -82,6 +84,7 @@ impl Reach {
             durability: None,
             raw: None,
             state: None,
+            silver: None,
         }
     }
 }
@@ -118,6 +121,7 @@ pub(crate) async fn server(config: &Config) -> anyhow::Result<Server> {
             }),
             raw: Some(raw(config).await?),
             state,
+            silver: Some(silver(config).await?),
             ..Reach::configured(config)
         },
     )?;
@@ -188,6 +192,17 @@ async fn raw(config: &Config) -> anyhow::Result<Raw> {
     })
 }
 
+/// The folder of cleaned records.
+async fn silver(config: &Config) -> anyhow::Result<Silver> {
+    let folder = config.silver.folder.clone();
+    let opening = tokio::task::spawn_blocking(move || SilverFolder::open(&folder));
+    let files = opening.await?.context("[silver]")?;
+    Ok(Silver {
+        files: Arc::new(files),
+        keep: config.silver.keep,
+    })
+}
+
 /// Makes the data folder, readable by its owner only: keys, valves and state lie there.
 pub(crate) fn make_private(folder: &Path) -> anyhow::Result<()> {
     let made = std::fs::DirBuilder::new()
@@ -237,6 +252,7 @@ pub(crate) fn host_with(
         fetch: egress.client(fetch_policy(grant, &config.defaults)),
         durability: reach.durability.clone(),
         raw: reach.raw.clone(),
+        silver: reach.silver.clone(),
         stages: stages(&egress, &clock, reach)?,
     };
     let options = Options {

@@ -9,14 +9,14 @@ use model::bronze::BronzeError;
 
 /// A day; shown as `YYYY-MM-DD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Day(Date);
+pub(crate) struct Day(Date);
 
 impl Day {
     /// The day of a time in milliseconds since 1970.
     ///
     /// # Errors
     /// [`BronzeError::Invalid`]: after the year 9999.
-    pub(super) fn of(ms: u64) -> Result<Self, BronzeError> {
+    pub(crate) fn of(ms: u64) -> Result<Self, BronzeError> {
         i64::try_from(ms)
             .ok()
             .and_then(|ms| Timestamp::from_millisecond(ms).ok())
@@ -31,7 +31,7 @@ impl Day {
 
 impl Day {
     /// When it is over, in milliseconds since 1970.
-    pub(super) fn end(self) -> u64 {
+    pub(crate) fn end(self) -> u64 {
         let next = self.0.tomorrow().unwrap_or(self.0);
         let midnight = next.to_zoned(TimeZone::UTC).map(|z| z.timestamp());
         midnight.map_or(u64::MAX, |at| {

@@ -23,7 +23,7 @@ mod parquet;
 mod text;
 
 pub(crate) use arrow::{from_ipc, to_ipc, to_lines};
-pub(crate) use columns::{NamedType, Table, parsed};
+pub(crate) use columns::{NamedType, Shape, Table, parsed};
 pub(crate) use csv::{CsvLayout, CsvOptions, CsvReading, CsvWriting};
 pub(crate) use fields::{Fields, plain};
 pub(crate) use gathered::Gathered;

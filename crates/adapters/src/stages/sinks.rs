@@ -8,7 +8,7 @@ use super::StagePorts;
 use super::web::caller::Web;
 
 mod console;
-mod file;
+pub(super) mod file;
 pub(super) mod http_api;
 pub(crate) mod postgres;
 mod sql;

@@ -55,11 +55,15 @@ pub(super) struct Flight {
     /// Keeps what goes there.
     tee: Option<Arc<Tee>>,
     sinks: usize,
+    /// Those of them that the spec names.
+    named_sinks: usize,
     /// Sinks that have taken all there is, or have given up.
     drained: AtomicUsize,
     gone: AtomicUsize,
     /// Have the sinks been given all there is? A queue that ends before is one of a run that fails.
     handed_out: AtomicBool,
+    /// Sinks that are finished, or gone.
+    over: watch::Sender<usize>,
     /// May sinks finish?
     finish: watch::Sender<bool>,
     something_undelivered: AtomicBool,
@@ -159,14 +163,17 @@ impl Flight {
         let _gone = cut.wait_for(|cut| *cut).await;
     }
 
-    /// A sink has given up; are all gone by now? Then nothing more is read.
-    pub(super) fn gave_up(&self, meter: &Meter, failure: &Failure) -> bool {
+    /// A sink has given up; are all gone by now that the spec names? Then nothing more is read.
+    pub(super) fn gave_up(&self, meter: &Meter, is_silver: bool, failure: &Failure) -> bool {
         let said = failure.0.join("; ");
         self.entry
             .log("error", Some(&meter.name), format!("given up: {said}"));
         self.something_undelivered.store(true, Ordering::SeqCst);
+        if is_silver {
+            return false;
+        }
         let before = self.gone.fetch_add(1, Ordering::SeqCst);
-        let all = before + 1 == self.sinks;
+        let all = before + 1 == self.named_sinks;
         if all {
             self.cut(None);
         }
@@ -181,6 +188,14 @@ impl Flight {
     /// The run is to fail when all sinks have what they can have.
     pub(super) fn lacks(&self, failure: Failure) {
         lock(&self.lacking).get_or_insert(failure);
+    }
+
+    /// The last sink waits until the others are over: is the run to fail for one of them?
+    pub(super) async fn others_lack(&self) -> bool {
+        let mut over = self.over.subscribe();
+        // The sender is the flight's own.
+        let _gone = over.wait_for(|over| over + 1 >= self.sinks).await;
+        lock(&self.lacking).is_some()
     }
 
     /// The time for what is kept.
@@ -347,7 +362,8 @@ impl Engine {
             ledger.clone(),
             Arc::clone(&self.ports.clock),
         );
-        let sinks = planned.iter().filter(|p| p.part == Part::Sink).count();
+        let all = || planned.iter().filter(|p| p.part == Part::Sink);
+        let sinks = all().count();
         Arc::new(Flight {
             entry: Arc::clone(entry),
             errors: pipeline.errors.clone(),
@@ -361,9 +377,11 @@ impl Engine {
             watched: self.watched(entry, job),
             tee: job.tee.clone(),
             sinks,
+            named_sinks: all().filter(|p| !p.is_silver()).count(),
             drained: AtomicUsize::new(0),
             gone: AtomicUsize::new(0),
             handed_out: AtomicBool::new(false),
+            over: watch::Sender::new(0),
             finish: watch::Sender::new(false),
             something_undelivered: AtomicBool::new(false),
             cut: watch::Sender::new(false),
@@ -461,7 +479,12 @@ async fn start(
     let (queues, drains): (Vec<_>, Vec<_>) = drains.into_iter().unzip();
     spawn(tasks, hand_out(from, queues, Arc::clone(flight)));
     for drain in drains {
-        spawn(tasks, drain.run(Arc::clone(flight)));
+        let flight = Arc::clone(flight);
+        spawn(tasks, async move {
+            let done = drain.run(Arc::clone(&flight)).await;
+            flight.over.send_modify(|over| *over += 1);
+            done
+        });
     }
     Ok(())
 }

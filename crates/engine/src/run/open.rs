@@ -12,6 +12,7 @@ use model::plugin::Role;
 use model::ports::References;
 use model::redact::Secrets;
 use model::run::Part;
+use model::silver::SILVER;
 use model::stage::{
     Context, Described, KeepRaw, RunNotes, SinkKind, SourceKind, Takes, TransformKind,
 };
@@ -52,6 +53,7 @@ pub(super) struct Opener<K: ?Sized> {
     batch: u32,
     /// Of a source: payloads that it reads in place of its own input.
     kept: Option<KeptInput>,
+    is_silver: bool,
 }
 
 enum What<K: ?Sized> {
@@ -90,6 +92,7 @@ impl<K: ?Sized> Clone for Opener<K> {
             window: self.window.clone(),
             batch: self.batch,
             kept: self.kept.clone(),
+            is_silver: self.is_silver,
         }
     }
 }
@@ -117,9 +120,31 @@ pub(super) fn plan(
     within.add(&job.pipeline, flow, &mut trail, &mut planned)?;
     let sinks = flow.sinks.iter().filter(|s| job.feed.goes_to(&s.name));
     planned.extend(sinks.map(|s| within.planned(&job.pipeline, Part::Sink, s)));
+    if keeps_silver(engine, job) {
+        planned.push(within.planned(&job.pipeline, Part::Sink, &silver()));
+    }
     match &job.feed {
         Feed::Source | Feed::Kept(_) => Ok(planned),
         Feed::Letters(feed) => planned_from(planned, &feed.stage),
+    }
+}
+
+/// Are the cleaned records of this run kept? Those of a replay were, when they came; letters that a sink gave up on went past that sink only.
+fn keeps_silver(engine: &Engine, job: &Job) -> bool {
+    let tried = job.dry_run || job.preview.is_some() || job.limit.is_some() || job.version == 0;
+    engine.ports.silver.is_some()
+        && job.pipeline.persistence.silver
+        && !tried
+        && !matches!(job.feed, Feed::Kept(_))
+}
+
+/// The sink that keeps them.
+fn silver() -> StageSpec {
+    StageSpec {
+        name: SILVER.into(),
+        kind: StageKind::Native(SILVER.into()),
+        options: Map::new(),
+        on_reject: None,
     }
 }
 
@@ -237,6 +262,11 @@ impl Planned {
         kind.replaces(&Value::Object(self.spec.options.clone()))
     }
 
+    /// Is it the sink that the engine added?
+    pub(super) fn is_silver(&self) -> bool {
+        matches!(&self.spec.kind, StageKind::Native(name) if name == SILVER)
+    }
+
     /// Its counters; says what does the work.
     pub(super) fn meter(&self, kind: String) -> Arc<Meter> {
         Meter::new(self.spec.name.as_str().into(), self.part, kind)
@@ -311,9 +341,14 @@ impl Openers<'_> {
     }
 
     pub(super) async fn sink(&self, planned: &Planned) -> Result<Opener<dyn SinkKind>, Failure> {
-        let natives = &self.engine.ports.stages.natives.sinks;
-        self.opener(planned, Role::Sink, |name| {
-            natives.iter().find(|k| is(&k.described(), name)).cloned()
+        let ports = &self.engine.ports;
+        let natives = &ports.stages.natives.sinks;
+        let silver = ports.silver.as_ref().filter(|_| planned.is_silver());
+        self.opener(planned, Role::Sink, |name| match silver {
+            Some(silver) => {
+                Some(Arc::<dyn model::silver::Silver>::clone(&silver.files) as Arc<dyn SinkKind>)
+            }
+            None => natives.iter().find(|k| is(&k.described(), name)).cloned(),
         })
         .await
     }
@@ -371,6 +406,7 @@ impl Openers<'_> {
             }),
             batch: self.job.pipeline.limits.batch_records.get(),
             kept: None,
+            is_silver: planned.is_silver(),
             meter,
         })
     }
@@ -626,6 +662,11 @@ impl Opener<dyn TransformKind> {
 }
 
 impl Opener<dyn SinkKind> {
+    /// Is it the sink that the engine added?
+    pub(super) fn is_silver(&self) -> bool {
+        self.is_silver
+    }
+
     /// Does it replace something as a whole?
     pub(super) fn replaces(&self) -> bool {
         match &self.kind {

@@ -362,7 +362,7 @@ impl Drain {
             true => self.nothing_of_it(failure),
             false => failure,
         };
-        let all = flight.gave_up(self.meter(), &failure);
+        let all = flight.gave_up(self.meter(), self.opener.is_silver(), &failure);
         let why = failure.0.first().cloned().unwrap_or_default();
         if let Some(ledger) = &flight.ledger {
             if all {
@@ -445,6 +445,10 @@ impl Drain {
         let Some(mut writer) = self.writer.take() else {
             return Ok(());
         };
+        // Of a run that fails nothing is kept: the next one may bring the same records.
+        if self.opener.is_silver() && flight.others_lack().await {
+            return Ok(());
+        }
         let mut tries = Tries::new(&flight.errors.retry);
         loop {
             let began = flight.now();
@@ -467,7 +471,7 @@ impl Drain {
                         true => self.nothing_of_it(failure),
                         false => failure,
                     };
-                    if flight.gave_up(self.meter(), &failure) {
+                    if flight.gave_up(self.meter(), self.opener.is_silver(), &failure) {
                         return Err(failure);
                     }
                     if flight.ledger.is_some() {

@@ -2,7 +2,8 @@
 //! the others are still looked at.
 
 use model::id::PipelineId;
-use model::pipeline::{Flow, Parameter, Pipeline, StageKind, TriggerSpec, Work};
+use model::pipeline::{Flow, Parameter, Persistence, Pipeline, StageKind, TriggerSpec, Work};
+use model::silver::SILVER;
 use model::stage::Natives;
 use serde_json::{Map, Value, json};
 
@@ -161,8 +162,8 @@ impl Reader<'_> {
             self.check_inbox(flow, at);
         }
         let persistence = settings::persistence(written.persistence.as_ref());
-        if let (Some(true), Some(work)) = (persistence.raw, &work) {
-            self.check_raw(work, at);
+        if let Some(work) = &work {
+            self.check_kept(persistence, work, at);
         }
         let name = written.name.unwrap_or_else(|| id.as_str().to_owned());
         Some(Pipeline {
@@ -179,6 +180,16 @@ impl Reader<'_> {
             work: work?,
             id,
         })
+    }
+
+    /// What is to be kept can be.
+    fn check_kept(&mut self, persistence: Persistence, work: &Work, at: &str) {
+        if persistence.raw == Some(true) {
+            self.check_raw(work, at);
+        }
+        if persistence.silver {
+            self.check_silver(work, at);
+        }
     }
 
     /// Nothing is kept of a source that cannot.
@@ -201,6 +212,23 @@ impl Reader<'_> {
                 format!("nothing is kept of what the source `{name}` reads: leave `raw` out");
             self.said.value(format!("{at}/persistence/raw"), message);
         }
+    }
+
+    /// Records are kept of a pipeline that has sinks, by one more that has its name for itself.
+    fn check_silver(&mut self, work: &Work, at: &str) {
+        let message = match work {
+            Work::Flow(flow) => {
+                let own = flow.transforms.iter().chain(&flow.sinks);
+                if own.chain([&flow.source]).all(|s| s.name != SILVER) {
+                    return;
+                }
+                "the sink that keeps the records is called `silver`, as a stage of this pipeline is: give that another name"
+            }
+            _ => {
+                "`silver` is for a pipeline with sinks of its own: the pipelines that this one is made of may have it"
+            }
+        };
+        self.said.value(format!("{at}/persistence/silver"), message);
     }
 
     /// What reads a webhook's payloads needs a webhook.

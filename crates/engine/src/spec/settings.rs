@@ -356,5 +356,6 @@ pub(super) fn persistence(written: Option<&written::Persistence>) -> Persistence
     Persistence {
         rejects: written.and_then(|w| w.rejects).unwrap_or(default.rejects),
         raw: written.and_then(|w| w.raw),
+        silver: written.and_then(|w| w.silver).unwrap_or(default.silver),
     }
 }

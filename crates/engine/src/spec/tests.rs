@@ -308,6 +308,26 @@ fn kinds_check_their_options() {
 }
 
 #[test]
+fn cleaned_records_are_kept_of_what_has_sinks() {
+    let wanted = |more: &str| format!("persistence: {{silver: true}}\n{more}");
+    let pipeline = read_alone(&wanted(SMALL)).unwrap();
+    assert!(pipeline.persistence.silver);
+    assert!(!read_alone(SMALL).unwrap().persistence.silver);
+    check(
+        &wanted("sequential: {pipelines: [a, b]}"),
+        &[
+            "1:23: `silver` is for a pipeline with sinks of its own: the pipelines that this one is made of may have it",
+        ],
+    );
+    check(
+        &wanted("source: {type: rows, path: a}\nsink: {type: store, table: t, name: silver}"),
+        &[
+            "1:23: the sink that keeps the records is called `silver`, as a stage of this pipeline is: give that another name",
+        ],
+    );
+}
+
+#[test]
 fn plugins_are_looked_up() {
     let spec = |source: &str, transform: &str| {
         format!(

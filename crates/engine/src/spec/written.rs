@@ -151,6 +151,8 @@ pub(super) struct Persistence {
     pub(super) rejects: Option<bool>,
     /// On a server: keep what the source is given, as it came and before anything reads it, so that it can be replayed. Default: true for the sources `http`, `graphql`, `webhook` (always) and `plugin`.
     pub(super) raw: Option<bool>,
+    /// On a server: keep the records that runs give to the sinks, as Parquet files by day. Default: false.
+    pub(super) silver: Option<bool>,
 }
 
 /// What happens when something goes wrong.

@@ -14,9 +14,9 @@ use super::stages::{Bench, flow, id, report};
 use crate::{RedriveError, Trigger, Which};
 
 /// A server, and what stays when it is gone.
-struct Kept {
+pub(super) struct Kept {
     ground: Ground,
-    bench: Bench,
+    pub(super) bench: Bench,
     /// Servers that have lost what they had.
     old: Vec<Bench>,
 }
@@ -30,11 +30,10 @@ impl Deref for Kept {
 }
 
 impl Kept {
-    async fn with(pipeline: &Pipeline) -> Self {
+    pub(super) fn new() -> Self {
         let ground = Ground::new();
         let bench = ground.server("here");
         bench.engine.take_up_runs();
-        register(&bench, pipeline).await;
         Self {
             ground,
             bench,
@@ -42,12 +41,18 @@ impl Kept {
         }
     }
 
-    async fn register(&self, pipeline: &Pipeline) {
+    pub(super) async fn with(pipeline: &Pipeline) -> Self {
+        let kept = Self::new();
+        kept.register(pipeline).await;
+        kept
+    }
+
+    pub(super) async fn register(&self, pipeline: &Pipeline) {
         register(&self.bench, pipeline).await;
     }
 
     /// Another server takes over what this one had, as after a crash.
-    async fn crash(&mut self, pipeline: &Pipeline, run: &RunId) {
+    pub(super) async fn crash(&mut self, pipeline: &Pipeline, run: &RunId) {
         let next = self.server("here");
         let old = std::mem::replace(&mut self.bench, next);
         self.register(pipeline).await;
@@ -64,13 +69,13 @@ impl Kept {
         .await;
     }
 
-    async fn submit(&self, change: impl FnOnce(&mut Trigger)) -> RunId {
+    pub(super) async fn submit(&self, change: impl FnOnce(&mut Trigger)) -> RunId {
         let mut trigger = Trigger::of(Which::Named(id("p")));
         change(&mut trigger);
         self.bench.engine.submit(trigger).await.unwrap()
     }
 
-    async fn run(&self) -> RunRecord {
+    pub(super) async fn run(&self) -> RunRecord {
         let run = self.submit(|_| {}).await;
         self.over(&run).await
     }
@@ -89,7 +94,7 @@ impl Kept {
             .collect()
     }
 
-    async fn checkpoint(&self, name: &str) -> Option<(Option<String>, Value)> {
+    pub(super) async fn checkpoint(&self, name: &str) -> Option<(Option<String>, Value)> {
         let found = self.store.checkpoint(id("p"), name.into()).await.unwrap();
         found.map(|c| (c.cursor, serde_json::from_str(&c.sinks).unwrap()))
     }
@@ -107,7 +112,12 @@ impl Kept {
         .await;
     }
 
-    fn down(&self, sink: &'static str, is_down: bool) {
+    /// How many records are there for good in a sink.
+    pub(super) fn seen(&self, sink: &str) -> usize {
+        self.seen.there(sink).len()
+    }
+
+    pub(super) fn down(&self, sink: &'static str, is_down: bool) {
         let mut broken = self.world.broken.lock().unwrap();
         match is_down {
             true => broken.insert(sink),
@@ -117,11 +127,11 @@ impl Kept {
 }
 
 /// So many records, and a source that says where it is.
-fn counts(count: u64) -> Value {
+pub(super) fn counts(count: u64) -> Value {
     json!({"count": count, "cursors": true})
 }
 
-fn incremental(mut pipeline: Pipeline) -> Pipeline {
+pub(super) fn incremental(mut pipeline: Pipeline) -> Pipeline {
     if let Work::Flow(flow) = &mut pipeline.work {
         flow.incremental = true;
     }
@@ -129,7 +139,7 @@ fn incremental(mut pipeline: Pipeline) -> Pipeline {
 }
 
 /// A sink gives up after two tries.
-fn impatient(mut pipeline: Pipeline) -> Pipeline {
+pub(super) fn impatient(mut pipeline: Pipeline) -> Pipeline {
     pipeline.errors.retry = Backoff {
         max_retries: 1,
         jitter: 0.0,
@@ -352,7 +362,7 @@ impl Kept {
     }
 
     /// Has dead letters tried again: the states of the runs.
-    async fn redrive(&self, stage: Option<&str>, ids: &[LetterId]) -> Vec<RunState> {
+    pub(super) async fn redrive(&self, stage: Option<&str>, ids: &[LetterId]) -> Vec<RunState> {
         let engine = &self.bench.engine;
         let runs = engine.redrive(&id("p"), stage, ids).await.unwrap();
         let mut states = Vec::new();

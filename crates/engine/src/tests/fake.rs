@@ -25,7 +25,7 @@ use model::settings::PluginSettings;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{Durability, Engine, Installed, LocalBus, Options, Ports, Stages, Target};
+use crate::{Durability, Engine, Installed, LocalBus, Options, Ports, Silver, Stages, Target};
 
 /// Everything outside the engine, and what happened there.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) stored: Mutex<BTreeMap<String, String>>,
     /// What does not work now: `write`, `list`, ..
     pub(super) broken: Mutex<HashSet<&'static str>>,
+    /// Where engines that are made from now on keep cleaned records.
+    pub(super) silver: Mutex<Option<Silver>>,
 }
 
 pub(super) fn world() -> Arc<World> {
@@ -55,6 +57,7 @@ pub(super) fn world() -> Arc<World> {
         settings: Mutex::default(),
         stored: Mutex::default(),
         broken: Mutex::default(),
+        silver: Mutex::default(),
     })
 }
 
@@ -86,6 +89,7 @@ impl World {
             fetch: Arc::new(Outside(Arc::clone(self))),
             durability,
             raw: None,
+            silver: self.silver.lock().unwrap().clone(),
             stages,
             bus: Arc::new(LocalBus::new(Arc::new(Outside(Arc::clone(self))))),
         };

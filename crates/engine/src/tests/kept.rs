@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adapters::stages::SilverFolder;
 use adapters::store::Database;
 use model::pipeline::Pipeline;
 use model::run::{RunId, RunRecord};
@@ -10,7 +11,7 @@ use model::store::{RunFilter, Store};
 
 use super::fake::{World, world};
 use super::stages::{Bench, Seen, bench_over};
-use crate::{Durability, RunOptions};
+use crate::{Durability, RunOptions, Silver, SilverKeep};
 
 pub(super) struct Ground {
     _folder: tempfile::TempDir,
@@ -27,6 +28,11 @@ impl Ground {
         let store = Database::sqlite(&folder.path().join("store.sqlite")).unwrap();
         let world = world();
         world.advance(1_000);
+        let silver = SilverFolder::open(&folder.path().join("silver")).unwrap();
+        *world.silver.lock().unwrap() = Some(Silver {
+            files: Arc::new(silver),
+            keep: SilverKeep::default(),
+        });
         Self {
             _folder: folder,
             store: Arc::new(store),

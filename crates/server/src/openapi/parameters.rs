@@ -61,6 +61,11 @@ pub(super) fn of(route: &Route, path: &str) -> Vec<Value> {
             ));
             all.push(query("limit", "How many.", limit));
         }
+        Op::SilverFiles => {
+            let limit = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
+            all.push(query("after", "`next` of the page before.", text()));
+            all.push(query("limit", "How many.", limit));
+        }
         Op::RawRecords => all.extend(of_raw()),
         Op::Webhook => all.extend(of_webhook()),
         _ => {}

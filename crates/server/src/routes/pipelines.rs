@@ -4,6 +4,7 @@ pub(super) mod letters;
 pub(super) mod live;
 pub(super) mod raw;
 pub(super) mod replay;
+pub(super) mod silver;
 pub(super) mod start;
 mod view;
 

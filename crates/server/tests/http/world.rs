@@ -148,6 +148,7 @@ pub(crate) async fn start(wish: Wish) -> World {
         fetch: outside.clone(),
         durability: None,
         raw: None,
+        silver: None,
         stages: engine::Stages::none(std::env::temp_dir()),
     };
     let mut defaults = Limits::defaults();

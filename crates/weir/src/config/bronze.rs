@@ -13,9 +13,29 @@ use crate::secret;
 const RECORD_BYTES: usize = (64 << 20) + (1 << 20);
 /// Bytes of payloads that wait for the disk.
 const QUEUE_BYTES: usize = 128 << 20;
-/// Days that raw payloads are kept, and bytes of one pipeline, where nothing is said.
+/// Days that raw payloads and cleaned records are kept, and bytes of each of one pipeline, where nothing is said.
 const KEEP_DAYS: u32 = 30;
 const KEEP_BYTES: u64 = 10 << 30;
+
+/// For how long something is kept, and how much of one pipeline.
+pub(super) struct Kept {
+    pub(super) age: Duration,
+    pub(super) bytes: u64,
+}
+
+impl Kept {
+    /// As it is written, or as it is where nothing is said.
+    pub(super) fn of(keep_days: Option<u32>, keep_bytes: Option<u64>) -> Self {
+        Self {
+            age: days(keep_days.unwrap_or(KEEP_DAYS)),
+            bytes: keep_bytes.unwrap_or(KEEP_BYTES),
+        }
+    }
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 86_400)
+}
 
 /// What is kept of raw payloads, and where.
 #[derive(Debug)]
@@ -81,7 +101,7 @@ impl WrittenBronze {
                     .into(),
             );
         }
-        let days = |days: u32| Duration::from_secs(u64::from(days) * 86_400);
+        let kept = Kept::of(self.keep_days, self.keep_bytes);
         Bronze {
             folder: self.folder.unwrap_or_else(|| data.join("bronze")),
             options: Options {
@@ -91,8 +111,8 @@ impl WrittenBronze {
                 ..default
             },
             keep: RawKeep {
-                age: Some(days(self.keep_days.unwrap_or(KEEP_DAYS))),
-                bytes: Some(self.keep_bytes.unwrap_or(KEEP_BYTES)),
+                age: Some(kept.age),
+                bytes: Some(kept.bytes),
                 local: self.local_days.map(days),
             },
             archive: self.archive.and_then(|a| a.check(base, env, said)),

@@ -13,6 +13,7 @@ use server::HttpLimits;
 
 use super::Runtime;
 use super::bronze::WrittenBronze;
+use super::silver::WrittenSilver;
 use crate::cli::CompatArg;
 
 /// The whole file.
@@ -36,6 +37,7 @@ pub(super) struct Written {
     pub(super) pipelines: WrittenPipelines,
     pub(super) store: WrittenStore,
     pub(super) bronze: WrittenBronze,
+    pub(super) silver: WrittenSilver,
     pub(super) runtime: WrittenRuntime,
     /// Named secrets: `${env:NAME}` or `${file:path}` each.
     pub(super) secrets: BTreeMap<String, String>,

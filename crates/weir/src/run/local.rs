@@ -55,6 +55,7 @@ impl Local {
             durability: None,
             raw: None,
             state: None,
+            silver: None,
         };
         let components = Arc::new(OneFile::of(&plugins)?);
         let host = wiring::host_with(&config, components, Arc::new(NoValves), &compiled, reach)?;

@@ -16,6 +16,9 @@ use serde_json::{Map, Number, Value};
 use crate::stages::record::canonical;
 
 mod guess;
+mod shape;
+
+pub(crate) use shape::Shape;
 
 /// The type of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,6 +181,11 @@ impl Table {
             Value::Object(map) => object_fits(&self.0, map, "").map(|()| value),
             _ => Err("is no record with fields".into()),
         }
+    }
+
+    /// Is it a record of these columns?
+    fn fits(&self, record: &Value) -> bool {
+        matches!(record, Value::Object(map) if object_fits(&self.0, map, "").is_ok())
     }
 
     /// Rows that fit, as columns.

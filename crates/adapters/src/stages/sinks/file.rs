@@ -16,6 +16,7 @@ mod claims;
 mod encode;
 mod part;
 mod place;
+mod silver;
 mod writing;
 
 use super::super::blocking::{Blocking, blocking};
@@ -26,6 +27,8 @@ use crate::stages::options;
 use beside::Discard;
 use claims::{Claimant, Claims};
 use writing::FilesWriting;
+
+pub use silver::SilverFolder;
 
 /// The kind.
 #[derive(Debug, Default)]
@@ -92,6 +95,8 @@ struct Settings {
     max_records: Option<u64>,
     csv: CsvWriting,
     schema: Vec<(String, NamedType)>,
+    /// Parquet only: records that do not fit the columns so far go into a further file.
+    any_shape: bool,
 }
 
 impl Options {
@@ -152,6 +157,7 @@ impl Options {
                 max_records: self.max_file_records,
                 csv,
                 schema,
+                any_shape: false,
             }),
             csv => {
                 wrong.extend(csv.err().unwrap_or_default());
@@ -227,11 +233,7 @@ impl SinkKind for FileSink {
         let claimant = self.claims.of(&context);
         Box::pin(async move {
             let writing = blocking(move || open(&config, &context, claimant)).await?;
-            let discard = writing.discard();
-            Ok(Box::new(Open {
-                _discard: discard,
-                writing: Blocking::new(writing),
-            }) as Box<dyn Writer>)
+            Ok(Box::new(Open::of(writing)) as Box<dyn Writer>)
         })
     }
 }
@@ -247,6 +249,15 @@ struct Open {
     /// Dropped first: folders that were made can be removed only once they are empty.
     _discard: Discard,
     writing: Blocking<FilesWriting>,
+}
+
+impl Open {
+    fn of(writing: FilesWriting) -> Self {
+        Self {
+            _discard: writing.discard(),
+            writing: Blocking::new(writing),
+        }
+    }
 }
 
 impl Writer for Open {

@@ -262,6 +262,11 @@ pub(super) fn records() -> Value {
             "next": or_null(text()),
             "damage": {"type": "array", "items": text(), "description": "What could not be read on the way."},
         })),
+        "SilverFileList": object(&["files", "next"], json!({
+            "files": {"type": "array", "maxItems": 1000, "items": object(&["day", "name", "bytes"], json!({
+                "day": text(), "name": text(), "bytes": number(),
+            })), "description": "By the days (UTC) on which their runs were submitted; a name is the run's id, and a number from its second file on."}, "next": or_null(text()),
+        })),
         "Payload": {"description": "Anything, as long as its bytes are signed."},
         "WebhookReceived": object(&["status", "pipeline_id", "run_id"], json!({
             "status": {"const": "received"}, "pipeline_id": text(),

@@ -55,7 +55,7 @@ impl Guess {
     }
 
     /// The type; text where nothing is known.
-    fn settled(self) -> ColumnType {
+    pub(super) fn settled(self) -> ColumnType {
         match self {
             Self::Nothing => ColumnType::String,
             Self::Is(kind) => kind,
@@ -72,7 +72,7 @@ impl Guess {
     }
 }
 
-fn see_fields(fields: &mut Vec<(String, Guess)>, map: &Map<String, Value>) {
+pub(super) fn see_fields(fields: &mut Vec<(String, Guess)>, map: &Map<String, Value>) {
     for (name, value) in map {
         let at = fields.iter().position(|(field, _)| field == name);
         match at.and_then(|at| fields.get_mut(at)) {

@@ -152,7 +152,7 @@ impl Folder {
 }
 
 /// Removes what runs that were killed left in this folder. What cannot be removed stays: it is in nobody's way.
-fn sweep(home: &Path) {
+pub(super) fn sweep(home: &Path) {
     let entries = std::fs::read_dir(home).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name();

@@ -18,7 +18,9 @@ use super::claims::Claimant;
 use super::encode::Encode;
 use super::part::{Part, sync_folder};
 use super::place::{Place, folder_of, real};
-use crate::stages::format::{FileFormat, Table, from_ipc, parsed};
+use crate::stages::format::{FileFormat, Shape, Table, from_ipc, parsed};
+
+mod shapes;
 
 /// More folders than this are a mistake in `partition_by`.
 const MOST_PARTITIONS: usize = 10_000;
@@ -40,6 +42,8 @@ pub(super) struct FilesWriting {
     /// Folders with new names in them.
     folders: BTreeSet<PathBuf>,
     columns: Columns,
+    /// Of records that may have any.
+    shape: Shape,
     used: u64,
     /// The batch that came last, and what of it was rejected.
     last: Option<(String, Vec<Reject>)>,
@@ -90,6 +94,7 @@ impl FilesWriting {
             whole: vec![],
             folders: BTreeSet::new(),
             columns: Columns::Unknown,
+            shape: Shape::default(),
             used: 0,
             last: None,
             ended: false,
@@ -149,6 +154,9 @@ impl FilesWriting {
     }
 
     fn encode(&mut self, batch: &Batch) -> Result<Vec<Reject>, Fault> {
+        if self.settings.any_shape {
+            return self.any_shape(batch);
+        }
         match (batch.encoding, self.settings.format) {
             (Encoding::ArrowIpc, FileFormat::Parquet) => self.arrow(batch),
             (Encoding::ArrowIpc, _) => {
@@ -442,7 +450,7 @@ impl FilesWriting {
         let s = &self.settings;
         let rotates = s.max_bytes.is_some() || s.max_records.is_some();
         let reopens = s.format == FileFormat::Parquet && !s.partition_by.is_empty();
-        if s.fail_if_exists || !(rotates || reopens) {
+        if s.fail_if_exists || !(rotates || reopens || s.any_shape) {
             return;
         }
         let numbers = self.whole.iter().map(|p| (p.folder.as_str(), p.number));
