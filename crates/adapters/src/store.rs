@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::BoxFuture;
-use model::ports::StoreError;
+use model::ports::{StateStore, StoreError};
 use model::store::{Answer, Failure};
 use tokio::sync::oneshot;
 
@@ -40,7 +40,17 @@ impl Database {
     /// [`StoreError`] with the path when the file cannot be used: no rights, damaged, not a database, made by a newer version. It is left as it is.
     pub fn sqlite(path: &Path) -> Result<Self, StoreError> {
         Ok(Self {
-            driver: Arc::new(sqlite::Sqlite::open(path)?),
+            driver: Arc::new(sqlite::Sqlite::open(path, layout::ALL)?),
+        })
+    }
+
+    /// The same, for what plugins keep: all else is not to be asked for there.
+    ///
+    /// # Errors
+    /// As [`Database::sqlite`].
+    pub fn of_plugins(path: &Path) -> Result<impl StateStore + use<>, StoreError> {
+        Ok(Self {
+            driver: Arc::new(sqlite::Sqlite::open(path, layout::PLUGINS)?),
         })
     }
 

@@ -225,7 +225,7 @@ pub(crate) fn host_with(
     let switchboard = Arc::new(Switchboard::default());
     let state = match &reach.state {
         Some(state) => Arc::clone(state),
-        None => Arc::new(Database::sqlite(&config.data.join("state.sqlite"))?),
+        None => Arc::new(Database::of_plugins(&config.data.join("state.sqlite"))?),
     };
     let sandbox_ports = SandboxPorts {
         clock: Arc::clone(&clock),

@@ -32,7 +32,11 @@ async fn grants_are_shown_as_asked_given_and_used() {
     assert_eq!(grants["used"]["events"], json!({"used": 3, "denied": 50}));
     assert_eq!(grants["missing"], json!([]));
     // A plugin that is denied again and again does not fill the log.
-    let log = server.log();
+    let log = e2e::wait::until("it is logged", e2e::wait::PATIENCE, async || {
+        let log = server.log();
+        log.contains("denied").then_some(log)
+    })
+    .await;
     let denials = log
         .lines()
         .filter(|l| l.contains("denied") && l.contains("emitter"));

@@ -140,10 +140,18 @@ async fn a_changed_pipeline_goes_on_from_the_next_batch_with_what_it_is_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_reads_all_each_time_ends_as_it_began() {
+async fn a_run_that_would_be_read_again_ends_as_it_began() {
+    // It reads all each time; or one of its sinks shows all or nothing.
+    for source in ["}", ", incremental: true}\npersistence: {silver: true}"] {
+        ends_as_it_began(source).await;
+    }
+}
+
+async fn ends_as_it_began(source: &str) {
     let slow = Slow::new().await;
-    slow.begun("}").await;
-    let changed = slow.spec("}\ntransforms: [{type: map, rest: true, fields: {v: {value: 2}}}]");
+    slow.begun(source).await;
+    let map = "transforms: [{type: map, rest: true, fields: {v: {value: 2}}}]";
+    let changed = slow.spec(&format!("{source}\n{map}"));
     let answer = send_spec(&slow.server, "PUT", "/api/v1/pipelines/a", &changed).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     slow.gate.add_permits(RECORDS);

@@ -3,7 +3,14 @@
 //! `{int}`, `{text}`, `{bytes}` are what the database calls those; `{serial}` is a key it gives out itself and never twice; `{end}` closes a table.
 
 /// The steps, from 1.
-pub(super) const STEPS: [&str; 1] = [include_str!("layout/1.sql")];
+pub(super) const ALL: Steps = &[concat!(
+    include_str!("layout/1.sql"),
+    include_str!("layout/plugins.sql")
+)];
+/// Those of a database that keeps only what plugins keep.
+pub(super) const PLUGINS: Steps = &[include_str!("layout/plugins.sql")];
+
+pub(super) type Steps = &'static [&'static str];
 
 /// What a database calls things.
 pub(super) struct Dialect {
@@ -29,12 +36,16 @@ impl Dialect {
 ///
 /// # Errors
 /// A sentence, when it took steps that are not known here.
-pub(super) fn missing(taken: i64) -> Result<impl Iterator<Item = (i64, &'static str)>, String> {
-    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+pub(super) fn missing(
+    steps: Steps,
+    taken: i64,
+) -> Result<impl Iterator<Item = (i64, &'static str)>, String> {
+    let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     if taken > known {
         return Err(format!(
             "it has layout {taken}, made by a newer version of Weir; this one knows {known}"
         ));
     }
-    Ok((1..).zip(STEPS).filter(move |(number, _)| *number > taken))
+    let numbered = (1..).zip(steps.iter().copied());
+    Ok(numbered.filter(move |(number, _)| *number > taken))
 }

@@ -232,7 +232,7 @@ impl Session {
             .client
             .query_one("SELECT coalesce(max(step), 0) FROM layout", &[]);
         let taken = taken.await.map_err(|e| words(&e))?.get(0);
-        for (number, step) in layout::missing(taken)? {
+        for (number, step) in layout::missing(layout::ALL, taken)? {
             let noted = format!("INSERT INTO layout (step) VALUES ({number})");
             let sql = format!("{}\n{noted}", DIALECT.say(step));
             let done = self.client.batch_execute(&sql).await;

@@ -14,7 +14,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 use tokio::sync::mpsc;
 
-use super::layout::{self, Dialect};
+use super::layout::{self, Dialect, Steps};
 use super::tx::{Driver, Halt, Operation, Row, Tx, Value};
 use crate::files;
 
@@ -50,7 +50,7 @@ pub(super) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, steps: Steps) -> Result<Self, StoreError> {
         let what = || format!("cannot use the store {}", path.display());
         let wrong = |words: String| files::failed(what(), std::io::Error::other(words));
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -58,7 +58,7 @@ impl Sqlite {
         files::make_private(path, FILE_MODE).map_err(|e| files::failed(what(), e))?;
         let writer = connect(path, true).map_err(|e| files::failed(what(), e))?;
         check(&writer).map_err(wrong)?;
-        migrate(&writer).map_err(wrong)?;
+        migrate(&writer, steps).map_err(wrong)?;
         let reader = connect(path, false).map_err(|e| files::failed(what(), e))?;
         let start = |name, connection, begin| {
             start(name, connection, begin, path).map_err(|e| files::failed(what(), e))
@@ -114,7 +114,7 @@ fn check(connection: &Connection) -> Result<(), String> {
 }
 
 /// Takes the steps that are missing, in one transaction.
-fn migrate(connection: &Connection) -> Result<(), String> {
+fn migrate(connection: &Connection, steps: Steps) -> Result<(), String> {
     let run = |sql: &str| connection.execute_batch(sql).map_err(|e| e.to_string());
     run("BEGIN IMMEDIATE")?;
     run("CREATE TABLE IF NOT EXISTS layout (step INTEGER NOT NULL PRIMARY KEY) STRICT")?;
@@ -123,7 +123,7 @@ fn migrate(connection: &Connection) -> Result<(), String> {
             row.get(0)
         })
         .map_err(|e| e.to_string())?;
-    for (number, step) in layout::missing(taken)? {
+    for (number, step) in layout::missing(steps, taken)? {
         run(&DIALECT.say(step))?;
         run(&format!("INSERT INTO layout (step) VALUES ({number})"))?;
     }

@@ -9,6 +9,7 @@ use model::store::{Condition, Failure};
 
 use super::Durable;
 use crate::Engine;
+use crate::runs::entry::Interrupt;
 use crate::runs::is_incremental;
 use crate::slot::lock;
 
@@ -70,7 +71,7 @@ impl Engine {
                 .collect()
         };
         for (run, incremental) in held {
-            let Some(entry) = self.runs.book.get(&run).filter(|e| !e.is_put_off()) else {
+            let Some(entry) = self.runs.book.get(&run) else {
                 continue;
             };
             let of_trigger =
@@ -84,9 +85,9 @@ impl Engine {
             // One that is made of others has no batches: it goes on to its end.
             let moves = matches!(now.pipeline.work, Work::Flow(_));
             if moves && self.is_paused(&now.pipeline) {
-                entry.put_off("its pipeline is paused");
+                entry.interrupt(Interrupt::Paused);
             } else if incremental && now.version != version && is_incremental(&now.pipeline) {
-                entry.put_off("its pipeline has another version by now, which goes on from here");
+                entry.interrupt(Interrupt::Changed);
             }
         }
     }

@@ -35,7 +35,7 @@ use super::work::{Station, as_lines, work};
 use super::{End, Failure, Job};
 use crate::Engine;
 use crate::live::Watched;
-use crate::runs::entry::Entry;
+use crate::runs::entry::{Entry, Interrupt};
 use crate::runs::kept::folder;
 use crate::slot::lock;
 
@@ -154,6 +154,14 @@ impl Flight {
 
     pub(super) fn is_cut_short(&self) -> bool {
         *self.cut.borrow()
+    }
+
+    /// What a run is interrupted for at the least: for a change only where sinks keep what they have of it. The new version could make other records of what is read again.
+    pub(super) fn least_interrupt(&self) -> Interrupt {
+        match &self.ledger {
+            Some(ledger) if ledger.moves_on() => Interrupt::Changed,
+            _ => Interrupt::Paused,
+        }
     }
 
     /// Waits until nothing more is to be read.

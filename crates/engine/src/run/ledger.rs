@@ -223,6 +223,13 @@ impl Ledger {
         lock(&self.pages).held = true;
     }
 
+    /// Does the place to go on from move on while the run does? Not where something is held back, or shown all or nothing.
+    pub(super) fn moves_on(&self) -> bool {
+        let pages = lock(&self.pages);
+        let is_held = pages.held || pages.only_ends;
+        !is_held && pages.sinks.iter().all(|place| !place.whole)
+    }
+
     /// A transform has to see all records: a later attempt begins where this one did.
     pub(super) fn only_ends(&self) {
         lock(&self.pages).only_ends = true;

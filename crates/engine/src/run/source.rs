@@ -80,8 +80,9 @@ impl Spring {
             let pulled = tokio::select! {
                 biased;
                 () = flight.cut_short() => break,
-                why = flight.entry.until_put_off() => {
-                    flight.cut(Some(Failure::new(why)));
+                why = flight.entry.interrupted(flight.least_interrupt()) => {
+                    flight.entry.put_off(why);
+                    flight.cut(Some(Failure::new(why.words())));
                     break;
                 }
                 pulled = self.pull(most, &flight) => pulled,

@@ -2,7 +2,7 @@
 //! `run`'s business.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
@@ -40,8 +40,10 @@ pub(crate) struct Entry {
     /// Grows with each state that is to be shown.
     revision: watch::Sender<u64>,
     cancel: Arc<Cancel>,
-    /// Why it is to read nothing more, and go on later.
-    put_off: watch::Sender<Option<&'static str>>,
+    /// Is it to read nothing more, and go on later?
+    interrupt: watch::Sender<Option<Interrupt>>,
+    /// It reads nothing more for that.
+    put_off: AtomicBool,
     /// Runs of the whole that it is part of, or is: how many were started.
     family: Arc<AtomicUsize>,
     shown: Mutex<Shown>,
@@ -49,6 +51,24 @@ pub(crate) struct Entry {
     said: AtomicUsize,
     /// What is to be kept with its end.
     left: Mutex<Left>,
+}
+
+/// Why a run is to read nothing more, and to go on later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Interrupt {
+    /// Its pipeline has another version by now.
+    Changed,
+    /// Its pipeline is paused.
+    Paused,
+}
+
+impl Interrupt {
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Changed => "its pipeline has another version by now, which goes on from here",
+            Self::Paused => "its pipeline is paused",
+        }
+    }
 }
 
 /// Is a run to end? One whose whole is to end is, at once, however deep it lies.
@@ -114,7 +134,8 @@ impl Entry {
                 own: watch::Sender::new(false),
                 whole: whole.map(|w| Arc::clone(&w.cancel)),
             }),
-            put_off: watch::Sender::new(None),
+            interrupt: watch::Sender::new(None),
+            put_off: AtomicBool::new(false),
             family: whole.map_or_else(Arc::default, |w| Arc::clone(&w.family)),
             shown: Mutex::default(),
             said: AtomicUsize::new(0),
@@ -325,22 +346,34 @@ impl Entry {
         futures_util::future::select_all(self.cancel.all().map(wait)).await;
     }
 
-    /// It is to read nothing more, for this reason, and to go on from there later.
-    pub(crate) fn put_off(&self, why: &'static str) {
+    /// It is to read nothing more, and to go on from there later. A pause counts more than a change.
+    pub(crate) fn interrupt(&self, why: Interrupt) {
+        self.interrupt.send_if_modified(|known| {
+            let is_news = *known < Some(why);
+            if is_news {
+                *known = Some(why);
+            }
+            is_news
+        });
+    }
+
+    /// It reads nothing more for that reason.
+    pub(crate) fn put_off(&self, why: Interrupt) {
+        let why = why.words();
         self.log("info", None, format!("reads nothing more for now: {why}"));
-        self.put_off.send_replace(Some(why));
+        self.put_off.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn is_put_off(&self) -> bool {
-        self.put_off.borrow().is_some()
+        self.put_off.load(Ordering::SeqCst)
     }
 
-    /// Waits until it is put off; why.
-    pub(crate) async fn until_put_off(&self) -> &'static str {
-        let mut put_off = self.put_off.subscribe();
+    /// Waits until it is to read nothing more for such a reason, or a weightier one.
+    pub(crate) async fn interrupted(&self, least: Interrupt) -> Interrupt {
+        let mut interrupt = self.interrupt.subscribe();
         // The sender is there as long as anybody waits.
-        let why = put_off.wait_for(Option::is_some).await;
-        why.ok().and_then(|why| *why).unwrap_or_default()
+        let why = interrupt.wait_for(|why| *why >= Some(least)).await;
+        why.ok().and_then(|why| *why).unwrap_or(least)
     }
 
     /// Waits until it is over.

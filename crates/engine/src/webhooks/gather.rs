@@ -30,6 +30,8 @@ pub(super) struct Gathering {
     pub(super) run: RunId,
     /// Turns true when the store has it.
     submitted: watch::Receiver<bool>,
+    /// When it was made, by the engine's monotonic time.
+    pub(super) since: Duration,
 }
 
 impl Gathering {
@@ -67,6 +69,7 @@ impl Engine {
         let gathering = Gathering {
             run: record.id.clone(),
             submitted,
+            since: self.ports.clock.monotonic(),
         };
         *slot = Some(gathering.clone());
         drop(slot);

@@ -24,7 +24,7 @@ use crate::slot::lock;
 
 /// A body of more bytes than this is not verified on an async thread.
 const LARGE: usize = 64 * 1024;
-/// How long an answer waits for the run to be in the store: the payload is safe without it.
+/// How long answers wait for their run to be in the store, from when it is made: the payload is safe without it.
 const SUBMITTED: Duration = Duration::from_secs(1);
 /// Headers that are not kept: what shows who may send is no part of what was sent.
 const SECRET: [&str; 5] = [
@@ -216,11 +216,12 @@ impl Engine {
         if !Self::is_gathering(inbox, &gathering.run) {
             gathering = gather()?;
         }
+        let waited = self.ports.clock.monotonic().saturating_sub(gathering.since);
         let timer = &self.ports.stages.timer;
         tokio::select! {
             biased;
             () = gathering.is_submitted() => {}
-            () = timer.wait(SUBMITTED) => {}
+            () = timer.wait(SUBMITTED.saturating_sub(waited)) => {}
         }
         Ok(gathering.run)
     }

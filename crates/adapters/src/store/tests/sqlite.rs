@@ -66,14 +66,14 @@ async fn state_of_the_first_layout_is_taken_over() {
     old.close().unwrap();
     let plugin = || PluginId::new("p").unwrap();
     for version in [7, 10] {
-        let store = Database::sqlite(&path).unwrap();
+        let store = Database::of_plugins(&path).unwrap();
         let entry = StateStore::get(&store, plugin(), "k".into()).await.unwrap();
         let (value, found) = entry.map(|e| (e.value, e.version)).unwrap();
         assert_eq!((value.as_slice(), found), (b"v".as_slice(), version));
         let room = Quota { bytes: 2, keys: 1 };
         let put = store.put(plugin(), "k".into(), b"v".to_vec(), Expect::Any, room);
         assert_eq!(put.await, Ok(version.max(9) + 1));
-        close(store, &path);
+        drop(store);
     }
 }
 
